@@ -1,0 +1,85 @@
+"""What a benchmark is: a reference distribution to fine-tune on, and its shifts.
+
+Explained in notebook 00_start_here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+from torch.utils.data import Dataset
+
+from wiseft_nb.errors import WiseftError
+
+Template = str | Callable[[str], str]
+
+
+class ImageSet(Dataset):
+    """Images in memory that yield ``(PIL.Image, label)``.
+
+    Parameters
+    ----------
+    images : numpy.ndarray
+        uint8 of shape ``(n, height, width, 3)``.
+    labels : numpy.ndarray
+        int of shape ``(n,)``.
+
+    Explained in notebook 00_start_here.
+    """
+
+    class_subset: tuple[int, ...] | None = None
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        if len(images) != len(labels):
+            raise WiseftError(f"{len(images)} images but {len(labels)} labels: give one label an image")
+        self.images, self.labels = images, labels.astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.fromarray(self.images[index]), int(self.labels[index])
+
+    def subset(self, indices: np.ndarray) -> "ImageSet":
+        """The images at ``indices``, in that order."""
+        return ImageSet(self.images[indices], self.labels[indices])
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A reference distribution (train, val, reference test set) and its shifts.
+
+    Datasets are map-style and yield ``(input, label)``. A shift that has only some of the classes says
+    so in an attribute ``class_subset``, a tuple of class indices.
+
+    Explained in notebook 00_start_here.
+    """
+
+    name: str
+    class_names: Sequence[str]
+    templates: Sequence[Template]
+    train: Dataset
+    val: Dataset
+    reference: Dataset
+    shifts: dict[str, Dataset]
+    reference_name: str = "reference"
+    about: dict[str, str] = field(default_factory=dict)  # dataset name -> one line on what it is
+
+    def __post_init__(self) -> None:
+        check_class_names(self.class_names)
+
+    @property
+    def test_sets(self) -> dict[str, Dataset]:
+        """The reference test set and every shift, by name, the reference first."""
+        return {self.reference_name: self.reference, **self.shifts}
+
+
+def check_class_names(class_names: Sequence[str]) -> None:
+    """Refuse no class names, empty ones and repeated ones."""
+    names = list(class_names)
+    if not names or any(not str(name).strip() for name in names):
+        raise WiseftError(f"class names must not be empty, but they are {names}: give every class a name")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise WiseftError(f"class names must differ, but {repeated} stand more than once: rename or merge them")

@@ -1,0 +1,41 @@
+"""Prompt templates by name; ``{}`` stands for the class name.
+
+Explained in notebook 01_build_zero_shot.
+"""
+
+from collections.abc import Sequence
+
+import open_clip
+
+from wiseft_nb.benchmarks.base import Template
+from wiseft_nb.errors import unknown
+
+TEMPLATES: dict[str, Sequence[Template]] = {
+    "digits": (
+        "a photo of the digit {}",
+        "the number {}",
+        "a handwritten number {}",
+        "a hand-drawn digit {}",
+        "an image of the number {}",
+        "a printed digit {}",
+        "an outlined number {}",
+        "a painted number {}",
+    ),
+    "simple": ("a photo of a {}.",),
+    "openai-imagenet": open_clip.OPENAI_IMAGENET_TEMPLATES,
+}
+
+
+def load_templates(name: str) -> Sequence[Template]:
+    """The templates of that name: ``digits``, ``simple`` or ``openai-imagenet`` (CLIP's 80).
+
+    Examples
+    --------
+    >>> load_templates("simple")
+    ('a photo of a {}.',)
+
+    Explained in notebook 01_build_zero_shot.
+    """
+    if name not in TEMPLATES:
+        raise unknown("template name", name, TEMPLATES)
+    return TEMPLATES[name]

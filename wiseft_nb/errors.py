@@ -1,0 +1,33 @@
+"""The errors of this package: one clear sentence on what was wrong, what was expected, how to mend it."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+
+class WiseftError(ValueError):
+    """Something handed to this package, or found on disk, is not what it must be."""
+
+
+class FineTuneDiverged(WiseftError):
+    """Fine-tuning met a loss or gradient that is not finite.
+
+    Attributes
+    ----------
+    step : int
+        The optimisation step that was not taken.
+    classifier : ImageClassifier
+        The weights after the last good step.
+    """
+
+    def __init__(self, step: int, classifier: nn.Module):
+        self.step, self.classifier = step, classifier
+        super().__init__(
+            f"fine-tuning stopped at step {step}: the loss or its gradient is not finite; the last good "
+            "weights are in this error's `.classifier`; lower the learning rate or check the images"
+        )
+
+
+def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> WiseftError:
+    """The error for a name nobody knows; it lists the known ones."""
+    return WiseftError(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}{hint}")

@@ -1,0 +1,146 @@
+"""What every notebook begins with, and what keeps notebooks short: start, show, keep.
+
+Explained in notebook 00_start_here.
+"""
+
+import dataclasses
+import hashlib
+import os
+import random
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from wiseft_nb.benchmarks import Benchmark, ImageSet
+from wiseft_nb.checkpoint import load_classifier, save_classifier
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.paths import BUILD
+from wiseft_nb.plots import set_style
+from wiseft_nb.zero_shot import ImageClassifier
+
+# One object holds every knob of every mode, so that none is forgotten in a notebook
+MODES = {
+    "quick": {"alphas": (0.0, 0.25, 0.5, 0.75, 1.0)},
+    "default": {"alphas": tuple(i / 10 for i in range(11))},
+    "full": {"alphas": tuple(i / 20 for i in range(21))},
+}
+Kept = TypeVar("Kept", ImageClassifier, pd.DataFrame)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The settings of one notebook run.
+
+    Attributes
+    ----------
+    notebook, mode : str
+    seed : int
+    alphas : tuple of float
+        Coarse in quick mode, fine in full mode.
+
+    Explained in notebook 00_start_here.
+    """
+
+    notebook: str
+    mode: str
+    seed: int
+    alphas: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "open_clip_torch"))
+        return f"notebook {self.notebook}, {self.mode} mode, seed {self.seed}\n{packages}"
+
+
+def start(notebook: str, seed: int = 0) -> Run:
+    """Begin a notebook: seed everything, set the look of figures, read the mode.
+
+    The mode comes from the environment variable ``WISEFT_NB_MODE``: ``quick``, ``default`` or ``full``.
+
+    Explained in notebook 00_start_here.
+    """
+    mode = os.environ.get("WISEFT_NB_MODE", "default")
+    if mode not in MODES:
+        raise unknown("mode in WISEFT_NB_MODE", mode, MODES)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    np.set_printoptions(precision=3, suppress=True)
+    torch.set_printoptions(precision=3, sci_mode=False)
+    pd.options.display.float_format = "{:.3f}".format
+    set_style()
+    return Run(notebook, mode, seed, **MODES[mode])
+
+
+def show(fig: Figure, alt: str) -> None:
+    """Display a figure with a text that says what it shows, for those who cannot see it.
+
+    Explained in notebook 00_start_here.
+    """
+    if len(alt.split()) < 5:
+        raise WiseftError(f"alt text {alt!r} is too short: say in a sentence what the figure shows")
+    display(fig, metadata={"image/png": {"alt": alt}})
+    plt.close(fig)
+
+
+def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:
+    """Make something once and keep it under ``build/kept``; later runs load it.
+
+    Parameters
+    ----------
+    name : str
+        Begins the file's name.
+    key : tuple
+        All that decides the result: configurations, classifiers, benchmarks (by content), numbers.
+        Where any of it changes, the thing is made again.
+    make : function
+        Returns an ImageClassifier or a DataFrame.
+
+    Explained in notebook 02_fine_tune.
+    """
+    path = BUILD / "kept" / f"{name}-{fingerprint(*key)}"
+    table = path.with_suffix(".csv")
+    try:
+        if table.exists():
+            return pd.read_csv(table)
+        if path.is_dir():
+            return load_classifier(path)
+    except (WiseftError, pd.errors.ParserError, pd.errors.EmptyDataError):
+        pass  # damaged: make it again
+    made = make()
+    if isinstance(made, pd.DataFrame):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.to_csv(table.with_suffix(".tmp"), index=False)
+        os.replace(table.with_suffix(".tmp"), table)
+    else:
+        save_classifier(made, path)
+    return made
+
+
+def fingerprint(*parts: object) -> str:
+    """Twelve hexadecimal digits that change with the content of any part."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, ImageClassifier):
+            part = [tensor.numpy() for tensor in part.state_dict().values()]
+        elif isinstance(part, Benchmark):
+            part = [*part.class_names, *map(str, part.templates), part.train, part.val, *part.test_sets.values()]
+        elif isinstance(part, ImageSet):
+            part = [part.images, part.labels]
+        if isinstance(part, np.ndarray):
+            digest.update(np.ascontiguousarray(part).tobytes())
+        elif isinstance(part, list | tuple):
+            digest.update(fingerprint(*part).encode())
+        elif isinstance(part, Path) or not hasattr(part, "__len__") or isinstance(part, str | dict):
+            digest.update(repr(part).encode())
+        else:  # a dataset we know nothing of but its samples' labels
+            digest.update(repr((type(part).__name__, len(part))).encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,143 @@
+"""Prompts -> classification head -> zero-shot classifier.
+
+Explained in notebook 01_build_zero_shot.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from wiseft_nb.benchmarks import Benchmark, load_templates
+from wiseft_nb.benchmarks.base import Template, check_class_names
+from wiseft_nb.clip import Clip
+from wiseft_nb.errors import WiseftError
+
+
+class ClassificationHead(nn.Linear):
+    """A linear layer on features of unit length.
+
+    Parameters
+    ----------
+    weights : Tensor
+        ``(classes, dim)``, such as ``zero_shot_head`` gives. The bias starts at zero.
+
+    Explained in notebook 01_build_zero_shot.
+    """
+
+    def __init__(self, weights: Tensor):
+        super().__init__(weights.shape[1], weights.shape[0])
+        self.weight = nn.Parameter(weights.detach().clone().float())
+        nn.init.zeros_(self.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return super().forward(F.normalize(features, dim=-1))
+
+
+class ImageClassifier(nn.Module):
+    """An image encoder and a classification head; its preprocessing travels with it.
+
+    Maps a batch ``(n, 3, size, size)`` to logits ``(n, classes)``. ``collate`` makes the batch of PIL
+    images. Field names follow the reference code (mlfoundations/wise-ft, ``src/models/modeling.py``).
+
+    Attributes
+    ----------
+    class_names : tuple of str
+    config : dict
+        open_clip's ``model_cfg`` and ``preprocess_cfg``: what is needed to build the encoder again.
+    history : list of dict
+        How it was fine-tuned, a row an epoch; empty if it was not.
+
+    Explained in notebook 01_build_zero_shot.
+    """
+
+    def __init__(
+        self,
+        image_encoder: nn.Module,
+        classification_head: ClassificationHead,
+        preprocess: Callable[[Image.Image], Tensor],
+        augment: Callable[[Image.Image], Tensor],
+        class_names: Sequence[str],
+        config: dict,
+    ):
+        super().__init__()
+        self.image_encoder, self.classification_head = image_encoder, classification_head
+        self.preprocess, self.augment = preprocess, augment
+        self.class_names, self.config = tuple(class_names), config
+        self.history: list[dict] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classification_head(self.image_encoder(images))
+
+    def collate(self, images: Sequence[Image.Image], augment: bool = False) -> Tensor:
+        """A batch ``(n, 3, size, size)`` from PIL images; with ``augment`` randomly cropped, for training."""
+        transform = self.augment if augment else self.preprocess
+        return torch.stack([transform(image) for image in images])
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[Image.Image]) -> list[str]:
+        """The class name of each PIL image."""
+        return [self.class_names[i] for i in self.eval()(self.collate(images)).argmax(1)]
+
+
+def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[Template] | str) -> Tensor:
+    """A classification head from prompts.
+
+    Every class name is put into every template; the embeddings are normalised, averaged over the
+    templates, normalised again, and scaled by the model's temperature exp(logit_scale), so that the
+    head's products with unit features are CLIP's logits (Radford et al. 2021, section 3.1.4).
+
+    Parameters
+    ----------
+    clip : Clip
+    class_names : sequence of str
+    templates : sequence of str or functions, or str
+        ``"a photo of a {}."`` or ``lambda name: f"a photo of a {name}."``; or the name of a list that
+        ``load_templates`` knows.
+
+    Returns
+    -------
+    Tensor
+        ``(classes, dim)``, float32.
+
+    Raises
+    ------
+    WiseftError
+        If class names are empty or repeated, or there is no template or one without ``{}``.
+
+    Explained in notebook 01_build_zero_shot.
+    """
+    check_class_names(class_names)
+    templates = load_templates(templates) if isinstance(templates, str) else templates
+    if not templates:
+        raise WiseftError("there is no template: pass at least one, such as 'a photo of a {}.'")
+    prompts = [fill(template, name) for name in class_names for template in templates]
+    distinct = list(dict.fromkeys(prompts))
+    embeddings = dict(zip(distinct, F.normalize(clip.encode_texts(distinct), dim=-1), strict=True))
+    per_class = torch.stack([embeddings[p] for p in prompts]).view(len(class_names), len(templates), -1)
+    return clip.model.logit_scale.detach().exp() * F.normalize(per_class.mean(dim=1), dim=-1)
+
+
+def fill(template: Template, class_name: str) -> str:
+    """The prompt for a class name."""
+    if callable(template):
+        return template(class_name)
+    if "{}" not in template:
+        raise WiseftError(f"template {template!r} has no place for the class name: write {{}} where it belongs")
+    return template.replace("{}", class_name)
+
+
+def zero_shot_classifier(clip: Clip, benchmark: Benchmark) -> ImageClassifier:
+    """CLIP's image encoder with the head from the benchmark's prompts: theta_0 of the paper.
+
+    The encoder is a copy: whatever is done to the classifier leaves ``clip`` as it was.
+
+    Explained in notebook 01_build_zero_shot.
+    """
+    head = ClassificationHead(zero_shot_head(clip, benchmark.class_names, benchmark.templates))
+    encoder = copy.deepcopy(clip.model.visual)
+    classifier = ImageClassifier(encoder, head, clip.preprocess, clip.augment, benchmark.class_names, clip.config)
+    return classifier.eval()
