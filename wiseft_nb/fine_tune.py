@@ -131,6 +131,7 @@ def train(
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     steps = config.epochs * math.ceil(len(data["train"]) / config.batch_size)
+    step = 0
     with tqdm(total=steps, desc=f"fine-tuning ({config.method})", disable=not progress) as bar:
         for epoch in range(config.epochs):
             set_train_mode(module, config.train_batchnorm)
@@ -138,17 +139,18 @@ def train(
             for inputs, labels in batches(data["train"], config.batch_size, collater, shuffle=True):
                 check_labels(labels, classes)
                 for group in optimizer.param_groups:
-                    group["lr"] = config.lr * schedule(bar.n, steps, config.warmup)
+                    group["lr"] = config.lr * schedule(step, steps, config.warmup)
                 loss = F.cross_entropy(module(inputs), labels, label_smoothing=config.label_smoothing)
                 optimizer.zero_grad()
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
                 if not (torch.isfinite(loss) and torch.isfinite(norm)):
-                    raise FineTuneDiverged(bar.n, classifier.eval())
+                    raise FineTuneDiverged(step, classifier.eval())
                 optimizer.step()
                 losses.append(loss.item())
+                step += 1
                 bar.update()
-            row = {"epoch": epoch + 1, "step": bar.n, "lr": optimizer.param_groups[0]["lr"]}
+            row = {"epoch": epoch + 1, "step": step, "lr": optimizer.param_groups[0]["lr"]}
             row |= {"loss": sum(losses) / len(losses), "val_accuracy": accuracy(module, data["val"], collater)}
             classifier.history.append(row)
             bar.set_postfix(loss=f"{row['loss']:.3f}", val=f"{row['val_accuracy']:.1%}")

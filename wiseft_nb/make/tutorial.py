@@ -1,0 +1,75 @@
+"""Run notebooks from top to bottom: ``python -m wiseft_nb.make.tutorial``.
+
+Without arguments it runs 00 to 04, writes each executed copy as HTML under ``build/`` and ends with
+the headline table. With ``--in-place`` it refreshes the committed notebooks instead.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from tqdm.auto import tqdm
+
+from wiseft_nb.paths import BUILD, ROOT
+
+NOTEBOOKS = ROOT / "notebooks"
+TUTORIAL = ("00", "01", "02", "03", "04")
+KEPT_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Run one notebook in a fresh kernel, in its folder, cell after cell with progress shown."""
+    notebook = nbformat.read(path, as_version=4)
+    code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}})
+    with client.setup_kernel():
+        for number, index in enumerate(tqdm(code, desc=path.stem, unit="cell"), start=1):
+            client.execute_cell(notebook.cells[index], index, execution_count=number)
+    return notebook
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Drop what changes from run to run and says nothing: widget state, timings, editor metadata."""
+    notebook.metadata = nbformat.from_dict(KEPT_METADATA | {"language_info": {"name": "python"}})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k == "tags"})
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in map(clean_output, cell.outputs) if out]
+    return notebook
+
+
+def clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """An output without progress bars."""
+    if output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+        return None
+    return output
+
+
+def main() -> None:
+    """See the module's first lines."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("numbers", nargs="*", default=TUTORIAL, help="which notebooks, such as 00 or A1")
+    parser.add_argument("--in-place", action="store_true", help="refresh the committed notebooks, outputs cleaned")
+    args = parser.parse_args()
+    BUILD.mkdir(exist_ok=True)
+    for number in args.numbers:
+        (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+        start = time.monotonic()
+        notebook = clean(execute(path))
+        if args.in_place:
+            nbformat.write(notebook, path)
+        page, _ = HTMLExporter().from_notebook_node(notebook)
+        (BUILD / f"{path.stem}.html").write_text(page)
+        print(f"{path.stem}: {time.monotonic() - start:.0f} s, build/{path.stem}.html", flush=True)
+    headline = BUILD / "headline.csv"
+    if "04" in args.numbers and headline.exists():
+        print("\n" + pd.read_csv(headline).to_string(index=False))
+        print("\nThe figure: build/effective_robustness.png, and in build/04_measure_robustness.html")
+
+
+if __name__ == "__main__":
+    main()
