@@ -20,6 +20,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet
+from wiseft_nb.benchmarks.folder import ImageFiles
 from wiseft_nb.checkpoint import load_classifier, save_classifier
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.paths import BUILD
@@ -135,12 +136,14 @@ def fingerprint(*parts: object) -> str:
             part = [*part.class_names, *map(str, part.templates), part.train, part.val, *part.test_sets.values()]
         elif isinstance(part, ImageSet):
             part = [part.images, part.labels]
+        elif isinstance(part, ImageFiles):
+            part = [f"{path} {path.stat().st_mtime_ns} {label}" for path, label in part.files]
         if isinstance(part, np.ndarray):
             digest.update(np.ascontiguousarray(part).tobytes())
         elif isinstance(part, list | tuple):
             digest.update(fingerprint(*part).encode())
         elif isinstance(part, Path) or not hasattr(part, "__len__") or isinstance(part, str | dict):
             digest.update(repr(part).encode())
-        else:  # a dataset we know nothing of but its samples' labels
+        else:  # a dataset of a kind we do not know
             digest.update(repr((type(part).__name__, len(part))).encode())
     return digest.hexdigest()[:12]

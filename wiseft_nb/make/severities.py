@@ -5,8 +5,9 @@
 A shift on which every standard model is at chance, or as good as on the reference, makes no line to
 measure effective robustness against. This trains a few small standard models on half of the training
 digits, evaluates them on shifts made of the other half at several severities, and writes
-``data/baselines/severities.csv``: the range and the R² of the logit line. No test digit, no CLIP and
-no held-out font is used.
+``data/baselines/severities.csv``: the range of accuracies and the R² of the logit line. Chosen is the
+severity with the best line among those where the median standard model is right on 40 to 70 % of the
+images. No test digit, no CLIP and no held-out font is used.
 
 Explained in notebook 04_measure_robustness.
 """
@@ -23,15 +24,15 @@ from wiseft_nb.robustness import fit_baseline
 
 GRID = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
 MODELS = [
-    StandardModel(family, size, n, augmentation, epochs)
+    StandardModel(family, size, n, augmentation, epochs * 1700 // n)
     for family, size, augmentation, epochs in (
         ("logistic regression", "C=0.01", "none", 0),
         ("support vector machine", "rbf", "none", 0),
         ("nearest neighbours", "k=5", "none", 0),
         ("random forest", "200 trees", "none", 0),
-        ("CNN", "8", "none", 20),
-        ("CNN", "8", "affine", 20),
-        ("CNN", "32", "none", 20),
+        ("CNN", "8", "none", 12),
+        ("CNN", "8", "affine", 12),
+        ("CNN", "32", "none", 12),
     )
     for n in (100, 500, 1700)
 ]
@@ -58,6 +59,8 @@ def main() -> None:
         low, middle, high = y.quantile([0, 0.5, 1])
         rows.append(dict(shift=name, severity=severity, lowest=low, median=middle, highest=high, r2=line.r2))
     table = pd.DataFrame(rows).sort_values(["shift", "severity"]).round(4)
+    between = table[table["median"].between(0.4, 0.7)]
+    table["chosen"] = table.index.isin(between.groupby("shift").r2.idxmax())
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(TABLE.with_name("severities.csv"), index=False)
     print(table.to_string(index=False))

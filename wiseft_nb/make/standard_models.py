@@ -51,9 +51,8 @@ class StandardModel:
     @property
     def name(self) -> str:
         """Unique, readable."""
-        return f"{self.family} {self.size}, {self.train_size} images, {self.augmentation} augmentation".replace(
-            "  ", " "
-        )
+        epochs = f", {self.epochs} epochs" if self.epochs else ""
+        return f"{self.family} {self.size}, {self.train_size} images{epochs}, {self.augmentation} augmentation"
 
 
 SKLEARN = {
@@ -73,7 +72,7 @@ def all_models() -> list[StandardModel]:
     networks = [
         StandardModel(family, size, n, augmentation, epochs)
         for family, size in (("CNN", "8"), ("CNN", "32"), ("ResNet", "8"), ("ResNet", "16"))
-        for n, epochs in ((100, 60), (500, 30), (3500, 3), (3500, 10))
+        for n, epochs in ((100, 200), (500, 60), (3500, 3), (3500, 15))
         for augmentation in ("none", "affine")
     ]
     return classical + networks

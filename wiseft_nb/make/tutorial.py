@@ -53,10 +53,12 @@ def main() -> None:
     """See the module's first lines."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("numbers", nargs="*", default=TUTORIAL, help="which notebooks, such as 00 or A1")
+    parser.add_argument("--all", action="store_true", help="every notebook there is")
     parser.add_argument("--in-place", action="store_true", help="refresh the committed notebooks, outputs cleaned")
     args = parser.parse_args()
     BUILD.mkdir(exist_ok=True)
-    for number in args.numbers:
+    numbers = [p.name.split("_")[0] for p in sorted(NOTEBOOKS.glob("*.ipynb"))] if args.all else args.numbers
+    for number in numbers:
         (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
         start = time.monotonic()
         notebook = clean(execute(path))
@@ -66,7 +68,7 @@ def main() -> None:
         (BUILD / f"{path.stem}.html").write_text(page)
         print(f"{path.stem}: {time.monotonic() - start:.0f} s, build/{path.stem}.html", flush=True)
     headline = BUILD / "headline.csv"
-    if "04" in args.numbers and headline.exists():
+    if "04" in numbers and headline.exists():
         print("\n" + pd.read_csv(headline).to_string(index=False))
         print("\nThe figure: build/effective_robustness.png, and in build/04_measure_robustness.html")
 

@@ -1,0 +1,32 @@
+# Each target sets up what it needs; without make, type the lines below by hand (README.md, "Without make").
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: tutorial lab test lint notebooks pretrain clean
+
+tutorial: $(VENV)/ready  ## run notebooks 00 to 04, write them as HTML under build/
+	$(PY) -m wiseft_nb.make.tutorial
+
+lab: $(VENV)/ready  ## open the course in JupyterLab
+	$(PY) -m jupyter lab notebooks/00_start_here.ipynb
+
+test: $(VENV)/ready  ## every test, every notebook
+	$(PY) -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/ready
+	$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+notebooks: $(VENV)/ready  ## execute every notebook again, in place
+	$(PY) -m wiseft_nb.make.tutorial --in-place --all
+
+pretrain: $(VENV)/ready  ## train the bundled CLIP again, at most an hour on 2 cores
+	$(PY) -m wiseft_nb.make.pretrain
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -c constraints.txt -e ".[test]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build

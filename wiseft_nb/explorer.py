@@ -1,0 +1,175 @@
+"""Menus over precomputed effective-robustness plots; hovering over a point names the model.
+
+Explained in notebook 05_redraw_the_paper.
+"""
+
+import html
+import io
+import itertools
+import re
+from dataclasses import dataclass
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.plots import plot_models
+from wiseft_nb.robustness import fit_table
+from wiseft_nb.sweep import MEAN
+
+FULL, SUBSET = "all of ImageNet", "the shift's own classes"
+EVERYTHING = "all groups"
+KNOT = 0.7613  # ImageNet-A was filtered with a ResNet-50 of this ImageNet accuracy
+
+
+@dataclass
+class Explorer:
+    """Four menus and the figure they look up.
+
+    Attributes
+    ----------
+    frames : dict
+        (shift, scale, x axis) -> SVG text with one layer for each group of models.
+    shift, scale, axis, group : ipywidgets.Dropdown
+        Set ``.value`` to move a menu from code.
+    figure : ipywidgets.HTML
+        What is on screen.
+
+    Explained in notebook 05_redraw_the_paper.
+    """
+
+    frames: dict[tuple[str, str, str], str]
+    shift: widgets.Dropdown
+    scale: widgets.Dropdown
+    axis: widgets.Dropdown
+    group: widgets.Dropdown
+    figure: widgets.HTML
+
+    def look_up(self, *_: object) -> None:
+        """Put the frame that the menus name on screen."""
+        key = (self.shift.value, self.scale.value, self.axis.value)
+        if key not in self.frames:
+            text = f"There are no accuracies on the classes of {self.shift.value} alone: choose {FULL}."
+            self.figure.value = f"<p>{html.escape(text)}</p>"
+            return
+        self.figure.value = only_layer(self.frames[key], self.group.value)
+
+    @property
+    def box(self) -> widgets.VBox:
+        """To display."""
+        return widgets.VBox([widgets.HBox([self.shift, self.scale]), widgets.HBox([self.axis, self.group]), self.figure])
+
+
+def robustness_explorer(
+    groups: dict[str, pd.DataFrame],
+    shifts: tuple[str, ...],
+    scales: tuple[str, ...] = ("logit", "probit", "linear"),
+    own: pd.DataFrame | None = None,
+) -> Explorer:
+    """Draw every combination once; the menus only look up.
+
+    Parameters
+    ----------
+    groups : dict
+        As ``model_groups`` returns it; the first group is the one the lines are fitted to.
+    shifts : tuple of str
+    scales : tuple of str
+    own : pandas.DataFrame, optional
+        Rows of ``own_model``, drawn as one more group.
+
+    Explained in notebook 05_redraw_the_paper.
+    """
+    if not groups or not shifts:
+        raise WiseftError("nothing to explore: give at least one group of models and one shift")
+    groups = groups | ({"your own": own} if own is not None else {})
+    frames = {}
+    for shift, scale, axis in itertools.product(shifts, scales, (FULL, SUBSET)):
+        reference = "ImageNet" if axis == FULL else f"ImageNet (classes of {shift})"
+        if reference in set(groups[next(iter(groups))].dataset):
+            frames[shift, scale, axis] = draw_frame(groups, shift, reference, scale)
+    menus = {
+        "shift": menu("shift", shifts),
+        "scale": menu("scale", scales),
+        "axis": menu("x axis", (FULL, SUBSET)),
+        "group": menu("models", (EVERYTHING, *groups)),
+    }
+    explorer = Explorer(frames, **menus, figure=widgets.HTML())
+    for dropdown in menus.values():
+        dropdown.observe(explorer.look_up, "value")
+    explorer.look_up()
+    return explorer
+
+
+def menu(name: str, options: tuple[str, ...]) -> widgets.Dropdown:
+    """One menu, keyboard and all."""
+    return widgets.Dropdown(options=options, description=name, layout={"width": "22em"})
+
+
+def draw_frame(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str) -> str:
+    """One plot as SVG text in which every point carries its model's name."""
+    baseline = standard_line(groups, shift, reference, scale)
+    fig, _ = plot_models(groups, shift, reference, baseline, scale)
+    alt = f"Accuracy on {shift} against {reference}, {scale} axes, {len(groups)} groups of models and the standard line"
+    text = named_svg(fig, alt)
+    plt.close(fig)
+    return text
+
+
+def standard_line(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str):  # noqa: ANN201
+    """The line of the first group; ImageNet-A gets its two pieces on the full x axis."""
+    knot = KNOT if shift == "ImageNet-A" and reference == "ImageNet" else None
+    return fit_table(next(iter(groups.values())), shift, reference, scale, knot)
+
+
+def named_svg(fig: Figure, alt: str) -> str:
+    """A figure as SVG; points of ``plot_models`` get a title, which browsers show on hovering."""
+    names, groups = {}, {}
+    for dots in fig.axes[0].collections:
+        if hasattr(dots, "names"):
+            names[dots.get_gid()] = dots.names
+            groups[dots.get_gid()] = re.sub(r" \(\d+\)$", "", dots.get_label())
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "wiseft-nb"}):
+        fig.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for gid, labels in names.items():
+        text = title_points(text, gid, groups[gid], labels)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+
+
+def title_points(text: str, gid: str, group: str, labels: list[str]) -> str:
+    """Give the points of one layer their titles, in the order they were drawn."""
+    layer = re.search(rf'^( *)<g id="{gid}">\n(.*?)^\1</g>', text, re.DOTALL | re.MULTILINE)
+    remaining = iter(labels)
+    points, count = re.subn(
+        r"<use ([^>]*)/>", lambda use: f"<use {use[1]}><title>{html.escape(next(remaining))}</title></use>", layer[2]
+    )
+    if count != len(labels):
+        raise WiseftError(f"{group} has {len(labels)} models, but {count} points were drawn")
+    opened = f'<g id="{gid}" data-group="{html.escape(group)}">'
+    return f"{text[: layer.start()]}{opened}\n{points}</g>{text[layer.end() :]}"
+
+
+def only_layer(text: str, group: str) -> str:
+    """The frame with the points of one group and of the standard models; the rest made transparent."""
+    if group == EVERYTHING:
+        return text
+
+    def fade(layer: re.Match) -> str:
+        shown = html.unescape(layer[2]) == group or layer[2].startswith("standard")
+        return layer[0] if shown else f'<g id="{layer[1]}" data-group="{layer[2]}" display="none">'
+
+    return re.sub(r'<g id="([^"]*)" data-group="([^"]*)">', fade, text)
+
+
+def static_twin(
+    groups: dict[str, pd.DataFrame], shift: str = MEAN, reference: str = "ImageNet", scale: str = "logit"
+) -> Figure:
+    """The frame that the menus begin with, as an ordinary figure."""
+    if shift not in set(next(iter(groups.values())).dataset):
+        raise unknown("shift", shift, set(next(iter(groups.values())).dataset))
+    fig, _ = plot_models(groups, shift, reference, standard_line(groups, shift, reference, scale), scale)
+    return fig

@@ -1,0 +1,64 @@
+"""Tidy tables -> figures. Every function returns ``(fig, ax)`` and shows nothing.
+
+``basic`` has images, training and curves; ``robustness`` the effective-robustness plots; ``style`` the
+look that all share, and export.
+
+Explained in notebooks 04_measure_robustness and 05_redraw_the_paper.
+"""
+
+from wiseft_nb.plots.basic import plot_curves, plot_history, plot_images
+from wiseft_nb.plots.robustness import (
+    add_curve,
+    add_model,
+    draw_line,
+    draw_points,
+    labels_of,
+    plot_models,
+    plot_robustness,
+    scale_axes,
+)
+from wiseft_nb.plots.style import (
+    BLUE,
+    BROWN,
+    GREEN,
+    GREY,
+    MARKERS,
+    ORANGE,
+    PINK,
+    PURPLE,
+    RED,
+    SKY,
+    YELLOW,
+    save_figure,
+    set_style,
+)
+from wiseft_nb.robustness import rows_of, side_by_side
+
+__all__ = [
+    "BLUE",
+    "BROWN",
+    "GREEN",
+    "GREY",
+    "MARKERS",
+    "ORANGE",
+    "PINK",
+    "PURPLE",
+    "RED",
+    "SKY",
+    "YELLOW",
+    "add_curve",
+    "add_model",
+    "draw_line",
+    "draw_points",
+    "labels_of",
+    "plot_curves",
+    "plot_history",
+    "plot_images",
+    "plot_models",
+    "plot_robustness",
+    "rows_of",
+    "save_figure",
+    "scale_axes",
+    "set_style",
+    "side_by_side",
+]

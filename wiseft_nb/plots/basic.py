@@ -1,0 +1,84 @@
+"""Images, training histories, curves over alpha.
+
+Explained in notebooks 00_start_here, 02_fine_tune and 03_interpolate.
+"""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch.utils.data import Dataset
+
+from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
+from wiseft_nb.robustness import rows_of
+
+
+def plot_images(datasets: dict[str, Dataset], columns: int = 16) -> tuple[Figure, Axes]:
+    """A contact sheet: the first images of every dataset, a row each.
+
+    Explained in notebook 00_start_here.
+    """
+    rows = []
+    for dataset in datasets.values():
+        tiles = [np.asarray(dataset[i][0].convert("RGB").resize((32, 32))) for i in range(min(columns, len(dataset)))]
+        tiles += [np.full_like(tiles[0], 255)] * (columns - len(tiles))
+        rows.append(np.concatenate(tiles, axis=1))
+    fig, ax = plt.subplots(figsize=(columns * 0.5 + 1.2, len(rows) * 0.5 + 0.2))
+    ax.imshow(np.concatenate(rows), interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([32 * i + 16 for i in range(len(rows))], datasets)
+    ax.tick_params(length=0)
+    sns.despine(ax=ax, left=True, bottom=True)
+    fig.tight_layout()
+    return fig, ax
+
+
+def plot_history(history: Sequence[dict]) -> tuple[Figure, Axes]:
+    """Training loss and validation accuracy over the epochs of ``classifier.history``.
+
+    Explained in notebook 02_fine_tune.
+    """
+    table = pd.DataFrame(history)
+    fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    left.plot(table.epoch, table.loss, "o-", color=ORANGE)
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.plot(table.epoch, 100 * table.val_accuracy, "o-", color=BLUE)
+    right.set(xlabel="epoch", ylabel="validation accuracy (%)")
+    sns.despine(fig)
+    fig.tight_layout()
+    return fig, np.array([left, right])
+
+
+def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Accuracy against alpha, a line a dataset, with 95 % intervals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``sweep`` returns it.
+    datasets : sequence of str
+        Which to draw; n stands in the legend.
+
+    Explained in notebook 03_interpolate.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6, 4))
+    for i, name in enumerate(datasets):
+        rows = rows_of(table, name).sort_values("alpha")
+        colour = sns.color_palette("colorblind")[i % 10]
+        ax.plot(
+            rows.alpha,
+            100 * rows.accuracy,
+            marker=MARKERS[i % 10],
+            ms=5,
+            color=colour,
+            label=f"{name} (n={rows.n.iloc[0]:,})",
+        )
+        ax.fill_between(rows.alpha, 100 * rows.low, 100 * rows.high, color=colour, alpha=0.15, lw=0)
+    ax.set(xlabel=r"$\alpha$   (0 zero-shot, 1 fine-tuned)", ylabel="accuracy (%)")
+    ax.legend(fontsize=9)
+    sns.despine(ax=ax)
+    return fig, ax

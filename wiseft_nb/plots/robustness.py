@@ -1,0 +1,247 @@
+"""Effective-robustness plots: accuracy under shift against accuracy on the reference.
+
+Explained in notebooks 04_measure_robustness and 05_redraw_the_paper.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from wiseft_nb.errors import WiseftError
+from wiseft_nb.evaluate import accuracy_interval
+from wiseft_nb.plots.style import BLUE, GREY, MARKERS, ORANGE, PURPLE, RED
+from wiseft_nb.robustness import SCALES, Baseline, check_fractions, fit_baseline, rows_of, side_by_side
+from wiseft_nb.robustness.points import check_same_axes
+
+TICKS = (0.002, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+
+
+def plot_robustness(
+    standard: pd.DataFrame,
+    curve: pd.DataFrame,
+    shift: str,
+    reference: str,
+    baseline: Baseline | None = None,
+    scale: str = "logit",
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Effective-robustness plot: accuracy under one shift against accuracy on the reference.
+
+    Drawn as in figure 1 of Wortsman et al. 2022: standard models and their line, the zero-shot model
+    (star), the fine-tuned model (diamond) and the interpolation curve between them, on transformed
+    axes, each with its 95 % interval. The line's band is a bootstrap over models; where it goes beyond
+    the best standard model it is dotted.
+
+    Parameters
+    ----------
+    standard : pandas.DataFrame
+        Tidy, one row for each model and dataset: model, dataset, accuracy, n, low, high.
+    curve : pandas.DataFrame
+        As ``sweep`` returns it.
+    shift, reference : str
+        Names of datasets in both tables.
+    baseline : Baseline, optional
+        By default fitted to ``standard``.
+    scale : {"logit", "probit", "linear"}
+    ax : Axes, optional
+
+    Explained in notebook 04_measure_robustness.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(5.5, 4.5))
+    models = side_by_side(standard, shift, reference, "model")
+    path = side_by_side(curve, shift, reference, "alpha").sort_index()
+    baseline = baseline or fit_baseline(models.x, models.y, scale, shift=shift, reference=reference)
+    check_same_axes(baseline, models)
+    models = drawable(models, scale)
+    scale_axes(ax, scale, pd.concat([models, path]))
+    draw_points(ax, models, fmt="o", color=GREY, ms=4, alpha=0.8, label=f"standard models ({len(models)})")
+    draw_line(ax, baseline)
+    add_curve(ax, curve, shift, reference)
+    counts = {name: rows_of(curve, name).n.iloc[0] for name in (reference, shift)}
+    ax.set(
+        xlabel=f"{reference} accuracy (%, n={counts[reference]:,})",
+        ylabel=f"{shift} accuracy (%, n={counts[shift]:,})",
+        title=shift,
+    )
+    sns.despine(ax=ax)
+    return fig, ax
+
+
+def plot_models(
+    groups: dict[str, pd.DataFrame],
+    shift: str,
+    reference: str,
+    baseline: Baseline | None = None,
+    scale: str = "logit",
+    ax: Axes | None = None,
+) -> tuple[Figure, Axes]:
+    """Many models at once: a colour and a marker for each group, and the line of the standard ones.
+
+    Parameters
+    ----------
+    groups : dict
+        Name -> tidy table with low and high; a group without these two datasets is left out.
+    shift, reference : str
+    baseline : Baseline, optional
+        Its line is drawn.
+    scale : {"logit", "probit", "linear"}
+    ax : Axes, optional
+
+    Explained in notebook 05_redraw_the_paper.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6.5, 5))
+    points = {}
+    for name, table in groups.items():
+        if {shift, reference} <= set(table.dataset):
+            points[name] = drawable(side_by_side(labels_of(table), shift, reference, "label"), scale)
+    if not points:
+        raise WiseftError(f"no group of models has both {reference!r} and {shift!r}")
+    scale_axes(ax, scale, pd.concat(points.values()))
+    for i, (name, models) in enumerate(points.items()):
+        colour = (
+            GREY if name.startswith("standard") else [c for c in sns.color_palette("colorblind") if c != GREY][i % 9]
+        )
+        draw_points(ax, models, fmt="none", color=colour, alpha=0.5)
+        style = dict(s=26, lw=0.4, edgecolor="white", zorder=3)
+        dots = ax.scatter(
+            models.x, models.y, marker=MARKERS[i % 10], color=colour, label=f"{name} ({len(models)})", **style
+        )
+        dots.set_gid(f"models-{i}")
+        dots.names = [f"{label}: {100 * x:.1f} → {100 * y:.1f} %" for label, x, y in models[["x", "y"]].itertuples()]
+    if baseline:
+        check_same_axes(baseline, pd.concat(points.values()))
+        draw_line(ax, baseline)
+    ax.set(xlabel=f"{reference} accuracy (%)", ylabel=f"{shift} accuracy (%)", title=shift)
+    ax.legend(fontsize=8)
+    sns.despine(ax=ax)
+    return fig, ax
+
+
+def add_curve(
+    ax: Axes, curve: pd.DataFrame, shift: str, reference: str, color: tuple = BLUE, label: str = "interpolation curve"
+) -> None:
+    """An interpolation curve on an effective-robustness plot: star zero-shot, square 0.5, diamond fine-tuned."""
+    path = side_by_side(curve, shift, reference, "alpha").sort_index()
+    draw_points(ax, path, fmt=".-", color=color, ms=6, lw=2, label=label)
+    named = {text.get_label() for text in ax.containers}
+    for alpha, marker, size, colour, name in (
+        (0.0, "*", 15, PURPLE, "zero-shot"),
+        (0.5, "s", 8, color, r"$\alpha$ = 0.5"),
+        (1.0, "D", 9, ORANGE, "fine-tuned"),
+    ):
+        if alpha in path.index:
+            once = None if name in named else name
+            draw_points(ax, path.loc[[alpha]], fmt=marker, ms=size, color=colour, mec="white", zorder=5, label=once)
+
+
+def add_model(ax: Axes, name: str, x: float, y: float, n: tuple[int, int] | None = None, color: tuple = RED) -> None:
+    """A model of your own on any effective-robustness plot, in one line.
+
+    Parameters
+    ----------
+    ax : Axes
+    name : str
+        Written beside the point.
+    x, y : float
+        Accuracy on the reference and under the shift, as fractions.
+    n : (int, int), optional
+        Images behind x and y; with them, 95 % intervals are drawn.
+
+    Examples
+    --------
+    >>> fig, ax = plt.subplots()
+    >>> add_model(ax, "mine", x=0.80, y=0.70, n=(50_000, 10_000))
+    >>> plt.close(fig)
+
+    Explained in notebook 05_redraw_the_paper.
+    """
+    row = {}
+    for axis, value, count in zip("xy", (x, y), n or (None, None), strict=True):
+        value = float(check_fractions(value, f"{axis} of {name!r}"))
+        low, high = accuracy_interval(round(value * count), count) if count else (value, value)
+        row |= {axis: value, f"{axis}_low": low, f"{axis}_high": high}
+    draw_points(ax, pd.DataFrame([row]), fmt="P", ms=11, color=color, mec="black", zorder=6, label=name)
+    ax.annotate(name, (x, y), xytext=(7, -11), textcoords="offset points", fontsize=9, color="black", zorder=7)
+
+
+def draw_line(ax: Axes, baseline: Baseline, color: tuple = GREY) -> None:
+    """The baseline with its 95 % band: dashed where models support it, dotted where it extrapolates."""
+    left, right = ax.get_xlim()
+    grid = np.unique(np.clip([*np.linspace(left, right, 200), baseline.x_min, baseline.x_max], left, right))
+    grid = grid[(grid >= 0) & (grid <= 1)]
+    inside = ~baseline.extrapolates(grid)
+    about = ", two pieces" if baseline.knot is not None else ""
+    text = f"their line{about}, R² = {baseline.r2:.2f}"
+    ax.plot(
+        grid[inside], baseline.predict(grid[inside]), "--", color=color, lw=1.5, label=text, scalex=False, scaley=False
+    )
+    label = "beyond the models it was fitted to"
+    for outside in (grid <= baseline.x_min, grid >= baseline.x_max):
+        if outside.sum() > 1:
+            style = dict(color=color, lw=1.5, label=label, scalex=False, scaley=False)
+            ax.plot(grid[outside], baseline.predict(grid[outside]), ":", **style)
+            label = None
+    if baseline.draws is not None and len(grid):
+        limits = ax.get_ylim()
+        ax.fill_between(grid, *baseline.band(grid), color=color, alpha=0.2, lw=0)
+        ax.set_ylim(limits)
+    ax.set_xlim(left, right)
+
+
+def drawable(points: pd.DataFrame, scale: str) -> pd.DataFrame:
+    """The points that have a place on these axes: none at 0 or 1 where the scale is infinite there."""
+    if scale == "linear":
+        return points
+    return points[points.x.between(0, 1, inclusive="neither") & points.y.between(0, 1, inclusive="neither")]
+
+
+def labels_of(table: pd.DataFrame) -> pd.DataFrame:
+    """Add ``label``: what a reader would call the model of each row."""
+    parts = [table.model.astype(str)]
+    if "pretrained" in table:
+        parts.append(table.pretrained.fillna("").map(lambda tag: f" ({tag})" if tag else ""))
+    if "method" in table:
+        parts.append(", " + table.method.astype(str))
+    if "alpha" in table:
+        parts.append(table.alpha.map(lambda alpha: "" if pd.isna(alpha) else f", α = {alpha:g}"))
+    label = pd.Series("", table.index).str.cat(parts)
+    twice = pd.DataFrame({"label": label, "dataset": table.dataset}).duplicated(keep=False)
+    if twice.any() and "source" in table:
+        label = label.mask(twice, label + ", " + table.source.astype(str))
+    return table.assign(label=label)
+
+
+def draw_points(ax: Axes, points: pd.DataFrame, **style) -> None:
+    """Points with their intervals on both axes."""
+    errors = {
+        f"{axis}err": [
+            (points[axis] - points[f"{axis}_low"]).clip(lower=0),
+            (points[f"{axis}_high"] - points[axis]).clip(lower=0),
+        ]
+        for axis in "xy"
+    }
+    ax.errorbar(points.x, points.y, **errors, elinewidth=0.6, **style)
+
+
+def scale_axes(ax: Axes, scale: str, points: pd.DataFrame) -> None:
+    """Transformed axes that hold all points, ticks in percent."""
+    forward, backward = SCALES[scale]
+
+    def transform(values: np.ndarray) -> np.ndarray:
+        return forward(np.clip(values, 1e-4, 1 - 1e-4)) if scale != "linear" else values
+
+    ax.set_xscale("function", functions=(transform, backward))
+    ax.set_yscale("function", functions=(transform, backward))
+    for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
+        low, high = points[f"{name}_low"].min(), min(points[f"{name}_high"].max(), 0.999)
+        low, high = (
+            backward(np.array([transform(low) - 0.1, transform(high) + 0.1])) if scale != "linear" else (low, high)
+        )
+        (ax.set_xlim if name == "x" else ax.set_ylim)(low, high)
+        axis.set_ticks([tick for tick in TICKS if low <= tick <= high])
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
