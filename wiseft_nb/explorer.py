@@ -7,7 +7,7 @@ import html
 import io
 import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -24,8 +24,7 @@ EVERYTHING = "all groups"
 KNOT = 0.7613  # ImageNet-A was filtered with a ResNet-50 of this ImageNet accuracy
 
 
-@dataclass
-class Explorer:
+class RobustnessExplorer(widgets.VBox):
     """Four menus and the figure they look up.
 
     Attributes
@@ -33,33 +32,33 @@ class Explorer:
     frames : dict
         (shift, scale, x axis) -> SVG text with one layer for each group of models.
     shift, scale, axis, group : ipywidgets.Dropdown
-        Set ``.value`` to move a menu from code.
-    figure : ipywidgets.HTML
+        Set ``.value`` to move a menu by code.
+    view : ipywidgets.HTML
         What is on screen.
 
     Explained in notebook 05_redraw_the_paper.
     """
 
-    frames: dict[tuple[str, str, str], str]
-    shift: widgets.Dropdown
-    scale: widgets.Dropdown
-    axis: widgets.Dropdown
-    group: widgets.Dropdown
-    figure: widgets.HTML
+    def __init__(self, frames: dict[tuple[str, str, str], str], groups: Iterable[str]):
+        self.frames = dict(frames)
+        shifts, scales, axes = (tuple(dict.fromkeys(names)) for names in zip(*self.frames, strict=True))
+        self.shift, self.scale, self.axis = menu("shift", shifts), menu("scale", scales), menu("x axis", axes)
+        self.group = menu("models", (EVERYTHING, *groups))
+        self.view = widgets.HTML()
+        menus = (self.shift, self.scale, self.axis, self.group)
+        for dropdown in menus:
+            dropdown.observe(self.look_up, "value")
+        self.look_up()
+        super().__init__([widgets.HBox(menus[:2]), widgets.HBox(menus[2:]), self.view])
 
     def look_up(self, *_: object) -> None:
         """Put the frame that the menus name on screen."""
         key = (self.shift.value, self.scale.value, self.axis.value)
         if key not in self.frames:
             text = f"There are no accuracies on the classes of {self.shift.value} alone: choose {FULL}."
-            self.figure.value = f"<p>{html.escape(text)}</p>"
+            self.view.value = f"<p>{html.escape(text)}</p>"
             return
-        self.figure.value = only_layer(self.frames[key], self.group.value)
-
-    @property
-    def box(self) -> widgets.VBox:
-        """To display."""
-        return widgets.VBox([widgets.HBox([self.shift, self.scale]), widgets.HBox([self.axis, self.group]), self.figure])
+        self.view.value = only_layer(self.frames[key], self.group.value)
 
 
 def robustness_explorer(
@@ -67,7 +66,7 @@ def robustness_explorer(
     shifts: tuple[str, ...],
     scales: tuple[str, ...] = ("logit", "probit", "linear"),
     own: pd.DataFrame | None = None,
-) -> Explorer:
+) -> RobustnessExplorer:
     """Draw every combination once; the menus only look up.
 
     Parameters
@@ -89,17 +88,7 @@ def robustness_explorer(
         reference = "ImageNet" if axis == FULL else f"ImageNet (classes of {shift})"
         if reference in set(groups[next(iter(groups))].dataset):
             frames[shift, scale, axis] = draw_frame(groups, shift, reference, scale)
-    menus = {
-        "shift": menu("shift", shifts),
-        "scale": menu("scale", scales),
-        "axis": menu("x axis", (FULL, SUBSET)),
-        "group": menu("models", (EVERYTHING, *groups)),
-    }
-    explorer = Explorer(frames, **menus, figure=widgets.HTML())
-    for dropdown in menus.values():
-        dropdown.observe(explorer.look_up, "value")
-    explorer.look_up()
-    return explorer
+    return RobustnessExplorer(frames, groups)
 
 
 def menu(name: str, options: tuple[str, ...]) -> widgets.Dropdown:

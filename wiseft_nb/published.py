@@ -19,6 +19,7 @@ from wiseft_nb.sweep import MEAN, mean_of_shifts
 FOLDER = DATA / "published"
 KEY = ["source", "model", "pretrained", "method"]
 SCHEMA = [*KEY, "alpha", "dataset", "accuracy", "n"]
+DTYPES = {"n": "Int64", "pretrained": str, "alpha": float}
 SHIFTS = ("ImageNet-V2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-A")  # the paper's five
 IMAGES = {  # images behind an accuracy, where a table says nothing else
     "ImageNet": 50_000,
@@ -69,13 +70,13 @@ def published(name: str, details: bool = False) -> pd.DataFrame:
     """
     if name not in published_tables():
         raise unknown("published table", name, published_tables())
-    table = pd.read_csv(FOLDER / f"{name}.csv", dtype={"n": "Int64"}, keep_default_na=True)
+    table = pd.read_csv(FOLDER / f"{name}.csv", dtype=DTYPES)
     table = table.assign(pretrained=table.pretrained.fillna(""))
     if details:
         path = FOLDER / f"{name}.details.csv"
         if not path.exists():
             raise WiseftError(f"the table {name!r} has no details: ask for it without")
-        more = pd.read_csv(path)
+        more = pd.read_csv(path, dtype={"pretrained": str})
         table = table.merge(more.assign(pretrained=more.pretrained.fillna("")), on=KEY, how="left", validate="m:1")
     return table
 
@@ -155,7 +156,7 @@ def model_groups() -> dict[str, pd.DataFrame]:
         "testbed, robustness interventions": rest[rest.method.str.startswith("robustness")],
         "zero-shot CLIP models": with_mean(published("open_clip_zero_shot")),
         "CLIP fine-tuned, timm": with_mean(timm[timm.method.str.startswith("fine-tuned CLIP")]),
-        "72 fine-tunings of one CLIP": runs[runs.method == "end-to-end"],
-        "soups of the 72": runs[runs.method != "end-to-end"],
+        "fine-tunings of one CLIP": runs[runs.method == "end-to-end"],
+        "soups of them": runs[runs.method != "end-to-end"],
         "the paper's WiSE-FT curves": sweeps,
     }

@@ -7,6 +7,8 @@ once a seed. Writes under ``data/results``:
     digits.csv           the sweep of every seed with the chosen recipe
     prompts.csv          zero-shot by other prompts, on fonts never seen in pretraining
     headline.csv         the figures that matter, medians over the seeds
+
+and from them the README's table and figure.
 """
 
 import dataclasses
@@ -17,15 +19,19 @@ from tqdm.auto import tqdm
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.benchmarks.other_prompts import other_prompts
 from wiseft_nb.clip import Clip, load_clip
+from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
 from wiseft_nb.notebook import keep
-from wiseft_nb.paths import DATA
+from wiseft_nb.paths import DATA, ROOT
+from wiseft_nb.plots import plot_robustness, set_style
 from wiseft_nb.robustness import fit_baseline, load_standard_models
 from wiseft_nb.sweep import MEAN, accuracy_row, mean_of_shifts, sweep
 from wiseft_nb.zero_shot import ImageClassifier, zero_shot_classifier
 
 RESULTS = DATA / "results"
+README, FIGURE = ROOT / "README.md", ROOT / "docs" / "effective_robustness.png"
+BEGIN, END = "<!-- headline -->", "<!-- /headline -->"
 SEEDS = (0, 1, 2)
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 ALPHAS = tuple(i / 10 for i in range(11))
@@ -107,8 +113,35 @@ def headline(sweeps: pd.DataFrame, by_prompt: pd.DataFrame, reference: str) -> p
     return pd.concat([rows, rest], ignore_index=True)
 
 
+def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
+    """The README's figure: the mean of all shifts, first seed."""
+    standard = load_standard_models()
+    standard = pd.concat([standard, mean_of_shifts(standard, benchmark.shifts)])
+    curve = sweeps[sweeps.seed == SEEDS[0]].drop(columns="seed")
+    set_style()
+    fig, ax = plot_robustness(standard, curve, MEAN, benchmark.reference_name)
+    ax.legend(fontsize=9)
+    fig.tight_layout()
+    fig.savefig(FIGURE)
+
+
+def write_readme(table: pd.DataFrame) -> None:
+    """Put the headline between the README's two markers."""
+    figures = table.set_index("figure")["median"]
+    rows = ["| digits, median of three seeds | MNIST | mean of eight shifts |", "|---|---|---|"]
+    for model in ("zero-shot", "fine-tuned", "alpha 0.5"):
+        name = "WiSE-FT, alpha 0.5" if model == "alpha 0.5" else model
+        reference, mean = (figures[f"{model}, {place}"] for place in ("reference", "mean of shifts"))
+        rows.append(f"| {name} | {reference:.1%} | {mean:.1%} |")
+    before, marker, rest = README.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (marker and end):
+        raise WiseftError(f"{README.name} lacks the lines {BEGIN} and {END}: put them where the table belongs")
+    README.write_text("\n".join([before + marker, *rows, end + after]))
+
+
 def main() -> None:
-    """Write all four tables."""
+    """Write all four tables, the README's figure and its headline."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     benchmark, clip = load_benchmark("digits"), load_clip("digits-rn")
     zero_shot = zero_shot_classifier(clip, benchmark)
@@ -124,6 +157,8 @@ def main() -> None:
     tables["headline"] = headline(sweeps, by_prompt, benchmark.reference_name)
     for name, table in tables.items():
         table.round(6).to_csv(RESULTS / f"{name}.csv", index=False)
+    draw(sweeps, benchmark)
+    write_readme(tables["headline"])
     print(tables["headline"].round(4).to_string(index=False))
 
 

@@ -77,6 +77,7 @@ def plot_models(
     reference: str,
     baseline: Baseline | None = None,
     scale: str = "logit",
+    at_least: float = 0.0,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Many models at once: a colour and a marker for each group, and the line of the standard ones.
@@ -89,6 +90,8 @@ def plot_models(
     baseline : Baseline, optional
         Its line is drawn.
     scale : {"logit", "probit", "linear"}
+    at_least : float
+        Models with a lower reference accuracy are not drawn; the title says how many.
     ax : Axes, optional
 
     Explained in notebook 05_redraw_the_paper.
@@ -98,6 +101,8 @@ def plot_models(
     for name, table in groups.items():
         if {shift, reference} <= set(table.dataset):
             points[name] = drawable(side_by_side(labels_of(table), shift, reference, "label"), scale)
+    below = sum((models.x < at_least).sum() for models in points.values())
+    points = {name: models[models.x >= at_least] for name, models in points.items() if (models.x >= at_least).any()}
     if not points:
         raise WiseftError(f"no group of models has both {reference!r} and {shift!r}")
     scale_axes(ax, scale, pd.concat(points.values()))
@@ -115,7 +120,8 @@ def plot_models(
     if baseline:
         check_same_axes(baseline, pd.concat(points.values()))
         draw_line(ax, baseline)
-    ax.set(xlabel=f"{reference} accuracy (%)", ylabel=f"{shift} accuracy (%)", title=shift)
+    ax.set(xlabel=f"{reference} accuracy (%)", ylabel=f"{shift} accuracy (%)")
+    ax.set_title(shift + (f" ({below} models below {100 * at_least:g} % not drawn)" if below else ""))
     ax.legend(fontsize=8)
     sns.despine(ax=ax)
     return fig, ax
@@ -179,7 +185,7 @@ def draw_line(ax: Axes, baseline: Baseline, color: tuple = GREY) -> None:
     ax.plot(
         grid[inside], baseline.predict(grid[inside]), "--", color=color, lw=1.5, label=text, scalex=False, scaley=False
     )
-    label = "beyond the models it was fitted to"
+    label = "extrapolated"
     for outside in (grid <= baseline.x_min, grid >= baseline.x_max):
         if outside.sum() > 1:
             style = dict(color=color, lw=1.5, label=label, scalex=False, scaley=False)

@@ -11,7 +11,7 @@ import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.robustness.baseline import Baseline, check_fractions, fit_baseline
+from wiseft_nb.robustness.baseline import SCALES, Baseline, check_fractions, fit_baseline
 
 Z = 1.959964
 
@@ -138,8 +138,6 @@ def effective_robustness(baseline: Baseline, points: pd.DataFrame, seed: int = 0
 
 def one_each(baseline: Baseline, x: np.ndarray, lines: np.ndarray) -> np.ndarray:
     """Line i at x i."""
-    from wiseft_nb.robustness.baseline import SCALES
-
     forward, backward = SCALES[baseline.scale]
     u = forward(np.clip(x, 1e-9, 1 - 1e-9))
     value = lines[:, 0] + lines[:, 1] * u
