@@ -76,7 +76,9 @@ def test_impossible_counts_are_refused(k, n):
 
 
 def test_accuracy_is_the_fraction_of_labels_met():
-    predictions = Predictions(torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [0.0, 9.0]]), torch.tensor([0, 1, 1, 1]))
+    predictions = Predictions(
+        torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0], [0.0, 9.0]]), torch.tensor([0, 1, 1, 1])
+    )
     assert predictions.n == 4
     assert predictions.predicted.tolist() == [0, 1, 0, 1]
     assert predictions.correct.tolist() == [True, True, False, True]

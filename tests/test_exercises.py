@@ -72,10 +72,11 @@ WRONG = {
 
 
 @pytest.mark.parametrize("key", sorted(EXERCISES))
-def test_the_reference_is_right(key, capsys):
-    reference = EXERCISES[key].reference
-    assert check(key, reference) is reference
-    assert f"Exercise {key}: right" in capsys.readouterr().out or True  # displayed, where there is a front end
+def test_the_reference_is_right(key):
+    def answer(*arguments):
+        return EXERCISES[key].reference(*arguments)
+
+    assert check(key, answer) is answer
 
 
 @pytest.mark.parametrize("key", sorted(EXERCISES))

@@ -99,7 +99,7 @@ def menu(name: str, options: tuple[str, ...]) -> widgets.Dropdown:
 def draw_frame(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str) -> str:
     """One plot as SVG text in which every point carries its model's name."""
     baseline = standard_line(groups, shift, reference, scale)
-    fig, _ = plot_models(groups, shift, reference, baseline, scale)
+    fig, _ = plot_models(groups, shift, reference, baseline, scale, intervals=False)
     alt = f"Accuracy on {shift} against {reference}, {scale} axes, {len(groups)} groups of models and the standard line"
     text = named_svg(fig, alt)
     plt.close(fig)

@@ -78,6 +78,7 @@ def plot_models(
     baseline: Baseline | None = None,
     scale: str = "logit",
     at_least: float = 0.0,
+    intervals: bool = True,
     ax: Axes | None = None,
 ) -> tuple[Figure, Axes]:
     """Many models at once: a colour and a marker for each group, and the line of the standard ones.
@@ -92,6 +93,8 @@ def plot_models(
     scale : {"logit", "probit", "linear"}
     at_least : float
         Models with a lower reference accuracy are not drawn; the title says how many.
+    intervals : bool
+        Whether to draw the 95 % intervals of the points.
     ax : Axes, optional
 
     Explained in notebook 05_redraw_the_paper.
@@ -110,7 +113,8 @@ def plot_models(
         colour = (
             GREY if name.startswith("standard") else [c for c in sns.color_palette("colorblind") if c != GREY][i % 9]
         )
-        draw_points(ax, models, fmt="none", color=colour, alpha=0.5)
+        if intervals:
+            draw_points(ax, models, fmt="none", color=colour, alpha=0.5)
         style = dict(s=26, lw=0.4, edgecolor="white", zorder=3)
         dots = ax.scatter(
             models.x, models.y, marker=MARKERS[i % 10], color=colour, label=f"{name} ({len(models)})", **style

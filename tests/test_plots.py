@@ -1,0 +1,157 @@
+"""Figures: what is drawn is what the table says, in percent; nothing is shown by itself."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from scipy.special import expit, logit
+
+from wiseft_nb import (
+    WiseftError,
+    accuracy_interval,
+    fit_baseline,
+    plot_curves,
+    plot_history,
+    plot_images,
+    plot_robustness,
+)
+from wiseft_nb.widgets import alpha_slider
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_shown(monkeypatch):
+    """And no figure of a test stays open."""
+
+    def show(*arguments, **keywords):
+        raise AssertionError("a plot function called plt.show()")
+
+    monkeypatch.setattr(plt, "show", show)
+    yield
+    plt.close("all")
+
+
+def row(accuracy, n=1000, **about):
+    low, high = accuracy_interval(round(accuracy * n), n)
+    return about | dict(accuracy=accuracy, n=n, low=low, high=high)
+
+
+@pytest.fixture
+def curve():
+    points = {0.0: (0.86, 0.75), 0.5: (0.96, 0.84), 1.0: (0.98, 0.78)}
+    rows = [row(acc, alpha=a, dataset=name) for a, both in points.items() for name, acc in zip("rs", both, strict=True)]
+    return pd.DataFrame(rows).sample(frac=1, random_state=0)
+
+
+@pytest.fixture
+def standard():
+    x = np.linspace(0.5, 0.97, 12)
+    y = expit(logit(x) - 1)
+    rows = [
+        row(round(acc, 3), model=f"m{i}", dataset=name)
+        for i, both in enumerate(zip(x, y, strict=True))
+        for name, acc in zip("rs", both, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_curves_go_through_the_table_in_percent(curve):
+    fig, ax = plot_curves(curve, ["r", "s"])
+    lines = {line.get_label(): line for line in ax.lines}
+    assert list(lines["s (n=1,000)"].get_xdata()) == [0, 0.5, 1]
+    assert list(lines["s (n=1,000)"].get_ydata()) == pytest.approx([75, 84, 78])
+    assert "%" in ax.get_ylabel() and len(ax.collections) == 2  # an interval for each
+    assert ax.figure is fig
+
+
+def test_curves_differ_in_more_than_colour(curve):
+    _, ax = plot_curves(curve, ["r", "s"])
+    assert len({line.get_marker() for line in ax.lines}) == 2
+
+
+def test_plots_draw_into_an_axes_they_are_given(curve, standard):
+    fig, (left, right) = plt.subplots(1, 2)
+    assert plot_curves(curve, ["r"], ax=left) == (fig, left)
+    assert plot_robustness(standard, curve, "s", "r", ax=right) == (fig, right)
+
+
+def test_a_dataset_that_is_not_there_is_named_with_those_that_are(curve, standard):
+    for draw in (lambda: plot_curves(curve, ["pose"]), lambda: plot_robustness(standard, curve, "pose", "r")):
+        with pytest.raises(WiseftError, match="pose.*'r', 's'"):
+            draw()
+
+
+def points_of(ax, label):
+    container = next(c for c in ax.containers if c.get_label() == label)
+    return container[0].get_xydata().tolist(), container[2]
+
+
+def test_the_robustness_plot_has_models_line_curve_and_both_ends(curve, standard):
+    _, ax = plot_robustness(standard, curve, "s", "r")
+    models, bars = points_of(ax, "standard models (12)")
+    assert len(models) == 12 and len(bars) == 2  # intervals both ways
+    assert points_of(ax, "zero-shot")[0] == [[0.86, 0.75]]
+    assert points_of(ax, "fine-tuned")[0] == [[0.98, 0.78]]
+    assert points_of(ax, r"$\alpha$ = 0.5")[0] == [[0.96, 0.84]]
+    assert points_of(ax, "interpolation curve")[0] == [[0.86, 0.75], [0.96, 0.84], [0.98, 0.78]]
+
+
+@pytest.mark.parametrize("scale", ["logit", "probit", "linear"])
+def test_the_line_of_standard_models_is_the_fitted_one_and_straight_on_its_axes(curve, standard, scale):
+    wide = standard.pivot(index="model", columns="dataset", values="accuracy")
+    baseline = fit_baseline(wide.r, wide.s, scale)
+    _, ax = plot_robustness(standard, curve, "s", "r", scale=scale)
+    (line,) = (line for line in ax.lines if f"R² = {baseline.r2:.2f}" in str(line.get_label()))
+    x, y = line.get_data()
+    np.testing.assert_allclose(y, baseline.predict(x), atol=1e-9)
+    u, v = (axis.transform(values) for axis, values in ((ax.xaxis.get_transform(), x), (ax.yaxis.get_transform(), y)))
+    inside = (y > 1e-3) & (y < 0.999)
+    np.testing.assert_allclose(np.diff(v[inside]) / np.diff(u[inside]), baseline.slope, rtol=1e-3)
+
+
+def test_ticks_and_labels_are_percent_and_name_n(curve, standard):
+    fig, ax = plot_robustness(standard, curve, "s", "r")
+    fig.canvas.draw()
+    ticks = [float(label.get_text()) for label in ax.get_xticklabels() if label.get_text()]
+    assert len(ticks) >= 3 and min(ticks) > 1
+    assert "%, n=1,000" in ax.get_xlabel() and "r accuracy" in ax.get_xlabel() and "s accuracy" in ax.get_ylabel()
+
+
+def test_a_contact_sheet_has_a_row_for_each_dataset(tiny):
+    _, ax = plot_images({"mnist": tiny.reference, "pose": tiny.shifts["pose"]}, columns=6)
+    (image,) = ax.images
+    sheet = np.asarray(image.get_array())
+    assert sheet.shape == (64, 6 * 32, 3)
+    assert np.array_equal(sheet[32:, 32:64], tiny.shifts["pose"].images[1])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["mnist", "pose"]
+
+
+def test_a_contact_sheet_of_few_images_of_any_size():
+    _, ax = plot_images({"few": [(Image.new("L", (50, 20)), 0)]}, columns=4)
+    assert np.asarray(ax.images[0].get_array()).shape == (32, 128, 3)
+
+
+def test_the_history_is_drawn_epoch_by_epoch(fine_tuned):
+    _, (left, right) = plot_history(fine_tuned.history)
+    assert left.lines[0].get_ydata().tolist() == [row["loss"] for row in fine_tuned.history]
+    assert right.lines[0].get_ydata().tolist() == pytest.approx(
+        [100 * row["val_accuracy"] for row in fine_tuned.history]
+    )
+
+
+def test_the_slider_looks_frames_up_and_captions_are_their_alternative_text():
+    frames, captions = {0.0: b"zero", 1.0: plt.figure()}, {0.0: "at the zero-shot end", 1.0: 'the "other" end'}
+    explorer = alpha_slider(frames, captions)
+    assert explorer.slider.value == 0 and 'alt="at the zero-shot end"' in explorer.view.value
+    explorer.slider.value = 1.0
+    assert 'alt="the &quot;other&quot; end"' in explorer.view.value and not plt.get_fignums()
+
+
+@pytest.mark.parametrize(("frames", "captions"), [({}, {}), ({0.0: b""}, {0.5: "half"})])
+def test_frames_and_captions_must_belong_together(frames, captions):
+    with pytest.raises(WiseftError, match="frames"):
+        alpha_slider(frames, captions)
