@@ -19,33 +19,46 @@ from torch import Tensor, nn
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier
 
-WEIGHTS, ABOUT = "classifier.safetensors", "classifier.json"
+ABOUT = "classifier.json"
 
 
 def save_classifier(classifier: ImageClassifier, folder: str | Path) -> Path:
-    """Write ``classifier.safetensors`` and ``classifier.json`` into a folder.
+    """Write ``classifier.json`` and the weights it names, ``classifier-….safetensors``, into a folder.
 
-    Each file is written beside its place and then moved there, the JSON with the hash of the weights
-    last: an interrupted save leaves no half-written file, and one that does not match is noticed.
+    The weights are written first, under a name of their own; the save counts once the JSON that names
+    them is moved into place. Interrupted at any moment, it leaves the classifier that was there before.
 
     Explained in notebook 03_interpolate.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in classifier.state_dict().items()}
-    weights = save(state)
-    (folder / (WEIGHTS + ".tmp")).write_bytes(weights)
+    weights = save({name: tensor.contiguous() for name, tensor in classifier.state_dict().items()})
+    digest = hashlib.sha256(weights).hexdigest()
+    name = f"classifier-{digest[:12]}.safetensors"
     about = {
         "config": classifier.config,
         "class_names": list(classifier.class_names),
         "history": classifier.history,
-        "sha256": hashlib.sha256(weights).hexdigest(),
+        "weights": name,
+        "sha256": digest,
         "versions": {name: version(name) for name in ("torch", "open_clip_torch", "safetensors")},
     }
-    (folder / (ABOUT + ".tmp")).write_text(json.dumps(about, indent=1, default=list))
-    for name in (WEIGHTS, ABOUT):
-        os.replace(folder / (name + ".tmp"), folder / name)
+    write_whole(folder / name, weights)
+    write_whole(folder / ABOUT, json.dumps(about, indent=1, default=list).encode())
+    for old in folder.glob("classifier-*.safetensors"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
     return folder
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside its place, under a name of this process, and move it there."""
+    part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def load_classifier(folder: str | Path) -> ImageClassifier:
@@ -59,22 +72,22 @@ def load_classifier(folder: str | Path) -> ImageClassifier:
     Explained in notebook 03_interpolate.
     """
     folder = Path(folder)
-    missing = [name for name in (WEIGHTS, ABOUT) if not (folder / name).is_file()]
-    if missing:
-        raise WiseftError(f"{folder} holds no classifier, it lacks {', '.join(missing)}: save it with save_classifier")
+    if not (folder / ABOUT).is_file():
+        raise WiseftError(f"{folder} holds no classifier, it lacks {ABOUT}: save one there with save_classifier")
     try:
         about = json.loads((folder / ABOUT).read_text())
         config, class_names, expected = about["config"], about["class_names"], about["sha256"]
+        path = folder / Path(about["weights"]).name
     except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise WiseftError(f"{folder / ABOUT} is damaged ({error!r}): save the classifier again") from error
-    if hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest() != expected:
-        raise WiseftError(
-            f"{folder / WEIGHTS} is not the file that was saved, truncated perhaps: save or copy it again"
-        )
+    if not path.is_file():
+        raise WiseftError(f"{folder} lacks the weights {path.name}: save the classifier again")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        raise WiseftError(f"{path} is not the file that was saved, truncated perhaps: save or copy it again")
     try:
-        classifier = build_classifier(config, class_names, load_file(folder / WEIGHTS))
+        classifier = build_classifier(config, class_names, load_file(path))
     except (SafetensorError, RuntimeError, KeyError, TypeError) as error:
-        raise WiseftError(f"{folder / WEIGHTS} does not fit its configuration ({error}): save it again") from error
+        raise WiseftError(f"{path} does not fit its configuration ({error}): save it again") from error
     classifier.history = about.get("history", [])
     return classifier
 

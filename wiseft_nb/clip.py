@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import open_clip
 import torch
@@ -113,7 +114,7 @@ def load_clip(name: str | Path, pretrained: str | None = None) -> Clip:
         identifier, arguments = str(name), {"pretrained": pretrained}
     try:
         model, augment, preprocess = open_clip.create_model_and_transforms(identifier, **arguments)
-    except (RuntimeError, ValueError, SafetensorError) as error:
+    except (RuntimeError, ValueError, OSError, EOFError, SafetensorError, UnpicklingError) as error:
         raise WiseftError(f"the weights of {name} cannot be loaded ({error}): fetch or copy them again") from error
     config["preprocess_cfg"] = dict(model.visual.preprocess_cfg)
     return Clip(str(name), model.eval(), open_clip.get_tokenizer(identifier), preprocess, augment, config)

@@ -6,7 +6,10 @@ from torch import nn
 
 
 class WiseftError(ValueError):
-    """Something handed to this package, or found on disk, is not what it must be."""
+    """Something handed to this package, or found on disk, is not what it must be.
+
+    Explained in notebook 00_start_here.
+    """
 
 
 class FineTuneDiverged(WiseftError):
@@ -18,6 +21,8 @@ class FineTuneDiverged(WiseftError):
         The optimisation step that was not taken.
     classifier : ImageClassifier
         The weights after the last good step.
+
+    Explained in notebook 02_fine_tune.
     """
 
     def __init__(self, step: int, classifier: nn.Module):

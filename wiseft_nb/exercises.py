@@ -101,6 +101,10 @@ def check(key: str, answer: Callable) -> Callable:
     exercise = EXERCISES[key]
     try:
         exercise.test(answer)
+    except (AttributeError, TypeError) as error:
+        raise AssertionError(
+            f"exercise {key}: your function gave something of another kind ({error}): did you forget a return?"
+        ) from error
     except NotImplementedError:
         display(Markdown(f"Exercise {key}: not attempted yet, going on with the reference solution."))
         return exercise.reference

@@ -65,11 +65,17 @@ class FineTuneConfig:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise unknown("fine-tuning method", self.method, METHODS)
-        limits = {"epochs": 1, "batch_size": 1, "lr": 0, "weight_decay": 0, "warmup": 0, "label_smoothing": 0}
-        for name, low in limits.items():
-            value = getattr(self, name)
-            if not value >= low or (name in ("warmup", "label_smoothing") and value >= 1):
-                raise WiseftError(f"FineTuneConfig.{name} is {value}: expected {'[0, 1)' if low == 0 else '1 or more'}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected 1 or more")
+        for name in ("lr", "weight_decay", "clip_norm"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise WiseftError(
+                    f"FineTuneConfig.{name} is {getattr(self, name)}: expected a finite number, 0 or more"
+                )
+        for name in ("warmup", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected a number in [0, 1)")
 
 
 def fine_tune(
@@ -131,6 +137,7 @@ def train(
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     steps = config.epochs * math.ceil(len(data["train"]) / config.batch_size)
+    good = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     step = 0
     with tqdm(total=steps, desc=f"fine-tuning ({config.method})", disable=not progress) as bar:
         for epoch in range(config.epochs):
@@ -144,14 +151,19 @@ def train(
                 optimizer.zero_grad()
                 loss.backward()
                 norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-                if not (torch.isfinite(loss) and torch.isfinite(norm)):
+                finite = torch.isfinite(loss) and torch.isfinite(norm)
+                if finite:
+                    optimizer.step()
+                if not (finite and all(torch.isfinite(p).all() for p in parameters)):
+                    module.load_state_dict(good)
                     raise FineTuneDiverged(step, classifier.eval())
-                optimizer.step()
+                for name, tensor in module.state_dict().items():
+                    good[name].copy_(tensor)
                 losses.append(loss.item())
                 step += 1
                 bar.update()
             row = {"epoch": epoch + 1, "step": step, "lr": optimizer.param_groups[0]["lr"]}
-            row |= {"loss": sum(losses) / len(losses), "val_accuracy": accuracy(module, data["val"], collater)}
+            row |= {"loss": sum(losses) / len(losses), "val_accuracy": accuracy(module, data["val"], collater, classes)}
             classifier.history.append(row)
             bar.set_postfix(loss=f"{row['loss']:.3f}", val=f"{row['val_accuracy']:.1%}")
 
@@ -187,10 +199,13 @@ def batches(
 
 
 @torch.no_grad()
-def accuracy(module: nn.Module, dataset: Dataset, collater: ImageClassifier | None) -> float:
+def accuracy(module: nn.Module, dataset: Dataset, collater: ImageClassifier | None, classes: int) -> float:
     """Fraction of a dataset that ``module`` gets right."""
     module.eval()
-    correct = [(module(inputs).argmax(1) == labels) for inputs, labels in batches(dataset, 250, collater)]
+    correct = []
+    for inputs, labels in batches(dataset, 250, collater):
+        check_labels(labels, classes)
+        correct.append(module(inputs).argmax(1) == labels)
     return torch.cat(correct).float().mean().item()
 
 

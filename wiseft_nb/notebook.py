@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet
 from wiseft_nb.benchmarks.folder import ImageFiles
-from wiseft_nb.checkpoint import load_classifier, save_classifier
+from wiseft_nb.checkpoint import load_classifier, save_classifier, write_whole
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.paths import BUILD
 from wiseft_nb.plots import set_style
@@ -114,13 +114,12 @@ def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:
             return pd.read_csv(table)
         if path.is_dir():
             return load_classifier(path)
-    except (WiseftError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except (WiseftError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
         pass  # damaged: make it again
     made = make()
     if isinstance(made, pd.DataFrame):
         path.parent.mkdir(parents=True, exist_ok=True)
-        made.to_csv(table.with_suffix(".tmp"), index=False)
-        os.replace(table.with_suffix(".tmp"), table)
+        write_whole(table, made.to_csv(index=False).encode())
     else:
         save_classifier(made, path)
     return made
@@ -133,11 +132,22 @@ def fingerprint(*parts: object) -> str:
         if isinstance(part, ImageClassifier):
             part = [tensor.numpy() for tensor in part.state_dict().values()]
         elif isinstance(part, Benchmark):
-            part = [*part.class_names, *map(str, part.templates), part.train, part.val, *part.test_sets.values()]
+            part = [
+                *part.class_names,
+                *map(str, part.templates),
+                part.train,
+                part.val,
+                *part.test_sets,
+                *part.test_sets.values(),
+            ]
         elif isinstance(part, ImageSet):
             part = [part.images, part.labels]
         elif isinstance(part, ImageFiles):
             part = [f"{path} {path.stat().st_mtime_ns} {label}" for path, label in part.files]
+        elif isinstance(part, torch.Tensor):
+            part = part.detach().numpy()
+        elif isinstance(part, pd.DataFrame):
+            part = part.to_csv()
         if isinstance(part, np.ndarray):
             digest.update(np.ascontiguousarray(part).tobytes())
         elif isinstance(part, list | tuple):

@@ -40,7 +40,7 @@ REFERENCE_LOSS = 0.015  # reference accuracy one may give up against fine-tuned,
 
 def tuned(zero_shot: ImageClassifier, benchmark: Benchmark, config: FineTuneConfig) -> ImageClassifier:
     """The fine-tuned classifier of a recipe, made once."""
-    key = (zero_shot, benchmark, config)
+    key = (zero_shot, benchmark.train, benchmark.val, config)
     return keep("fine_tuned", key, lambda: fine_tune(zero_shot, benchmark, config, progress=False))
 
 
@@ -62,9 +62,11 @@ def learning_rates(zero_shot: ImageClassifier, benchmark: Benchmark) -> pd.DataF
         validation = sum(model.history[-1]["val_accuracy"] for model in models) / len(models)
         tables.append(table.assign(lr=lr, mean_val_accuracy=validation))
     rates = pd.concat(tables, ignore_index=True)
-    best = rates.mean_val_accuracy.max()
-    # of equally good ones the smallest: it moves the weights least
-    return rates.assign(chosen=rates.lr == rates.lr[rates.mean_val_accuracy > best - 1e-9].min())
+    # the default stays unless validation prefers another rate by more than a standard error
+    by_rate = rates.groupby("lr").mean_val_accuracy.first()
+    default, best = FineTuneConfig().lr, by_rate.idxmax()
+    error = (by_rate[default] * (1 - by_rate[default]) / len(benchmark.val)) ** 0.5
+    return rates.assign(chosen=rates.lr == (best if by_rate[best] > by_rate[default] + error else default))
 
 
 def prompts(clip: Clip) -> pd.DataFrame:
