@@ -1,7 +1,8 @@
 """WiSE-FT, runnable, teachable, checkable: the helper package behind the notebooks.
 
 Data flows one way, and each module imports only from those above it: benchmarks, clip, zero_shot
-(and checkpoint), fine_tune, interpolate, evaluate, sweep, robustness, plots, and last notebook.
+(and checkpoint), fine_tune, interpolate, evaluate, sweep, robustness, published, plots, widgets and explorer,
+exercises, and last notebook.
 """
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark, load_templates
@@ -10,11 +11,30 @@ from wiseft_nb.clip import Clip, load_clip
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
 from wiseft_nb.evaluate import Predictions, accuracy_interval, evaluate
 from wiseft_nb.exercises import check
+from wiseft_nb.explorer import robustness_explorer
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
 from wiseft_nb.interpolate import interpolate, wise_ft
 from wiseft_nb.notebook import keep, show, start
-from wiseft_nb.plots import plot_curves, plot_history, plot_images, plot_robustness
-from wiseft_nb.robustness import Baseline, fit_baseline, load_standard_models
+from wiseft_nb.plots import (
+    add_curve,
+    add_model,
+    plot_curves,
+    plot_history,
+    plot_images,
+    plot_models,
+    plot_robustness,
+    save_figure,
+)
+from wiseft_nb.published import own_model, published, published_tables
+from wiseft_nb.robustness import (
+    Baseline,
+    effective_robustness,
+    fit_baseline,
+    fit_table,
+    load_standard_models,
+    relative_robustness,
+    standard_by_testbed_rule,
+)
 from wiseft_nb.sweep import mean_of_shifts, sweep
 from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier, zero_shot_classifier, zero_shot_head
 
@@ -30,10 +50,14 @@ __all__ = [
     "Predictions",
     "WiseftError",
     "accuracy_interval",
+    "add_curve",
+    "add_model",
     "check",
+    "effective_robustness",
     "evaluate",
     "fine_tune",
     "fit_baseline",
+    "fit_table",
     "interpolate",
     "keep",
     "load_benchmark",
@@ -42,12 +66,20 @@ __all__ = [
     "load_standard_models",
     "load_templates",
     "mean_of_shifts",
+    "own_model",
     "plot_curves",
     "plot_history",
     "plot_images",
+    "plot_models",
     "plot_robustness",
+    "published",
+    "published_tables",
+    "relative_robustness",
+    "robustness_explorer",
     "save_classifier",
+    "save_figure",
     "show",
+    "standard_by_testbed_rule",
     "start",
     "sweep",
     "wise_ft",
