@@ -39,6 +39,8 @@ def published_tables() -> list[str]:
 
     >>> "paper_alpha_sweeps" in published_tables()
     True
+
+    Explained in notebook 05_redraw_the_paper.
     """
     return sorted(path.stem for path in FOLDER.glob("*.csv") if not path.stem.endswith(".details"))
 

@@ -134,7 +134,10 @@ def plot_models(
 def add_curve(
     ax: Axes, curve: pd.DataFrame, shift: str, reference: str, color: tuple = BLUE, label: str = "interpolation curve"
 ) -> None:
-    """An interpolation curve on an effective-robustness plot: star zero-shot, square 0.5, diamond fine-tuned."""
+    """An interpolation curve on an effective-robustness plot: star zero-shot, square 0.5, diamond fine-tuned.
+
+    Explained in notebook 05_redraw_the_paper.
+    """
     path = side_by_side(curve, shift, reference, "alpha").sort_index()
     draw_points(ax, path, fmt=".-", color=color, ms=6, lw=2, label=label)
     named = {text.get_label() for text in ax.containers}
