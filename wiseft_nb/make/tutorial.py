@@ -25,7 +25,9 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """Run one notebook in a fresh kernel, in its folder, cell after cell with progress shown."""
     notebook = nbformat.read(path, as_version=4)
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}})
+    resources = {"metadata": {"path": path.parent}}
+    quiet = ["--log-level=40"]  # no kernel chatter between the progress bars
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources, extra_arguments=quiet)
     with client.setup_kernel():
         for number, index in enumerate(tqdm(code, desc=path.stem, unit="cell"), start=1):
             client.execute_cell(notebook.cells[index], index, execution_count=number)
