@@ -1,9 +1,13 @@
 """save_classifier and load_classifier: what comes back is what went in, and nothing is ever half-written."""
 
 import copy
+import hashlib
 import json
 import os
-from pathlib import Path
+import shutil
+import subprocess
+import sys
+import time
 
 import open_clip
 import pytest
@@ -11,7 +15,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from wiseft_nb import ClassificationHead, ImageClassifier, WiseftError, evaluate, load_classifier, save_classifier
-from wiseft_nb.checkpoint import build_image_encoder
+from wiseft_nb.checkpoint import build_classifier, build_image_encoder, checksum
 
 
 def same_state(classifier, other):
@@ -84,7 +88,7 @@ def changed(classifier):
 
 @pytest.mark.parametrize("survived", [0, 1])
 def test_a_crash_while_moving_files_loses_nothing(fine_tuned, folder, monkeypatch, survived):
-    """Whichever move is the last one that happens, the folder still holds the old or the new classifier, whole."""
+    """Whichever move is the last one that happens, the folder still holds the classifier that was there."""
     moves, new = [], changed(fine_tuned)
     replace = os.replace
 
@@ -95,30 +99,76 @@ def test_a_crash_while_moving_files_loses_nothing(fine_tuned, folder, monkeypatc
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", crash)
-    try:
+    with pytest.raises(WiseftError, match="disk is full"):
         save_classifier(new, folder)
-    except OSError:
-        pass  # with one file to move there is no second move to crash in
     monkeypatch.undo()
     loaded = load_classifier(folder)
-    assert same_state(loaded, fine_tuned) or same_state(loaded, new)
-    if not moves:
-        assert same_state(loaded, fine_tuned) and loaded.history == fine_tuned.history
+    assert same_state(loaded, fine_tuned) and loaded.history == fine_tuned.history
+    assert not list(folder.glob("*.tmp"))
     save_classifier(new, folder)
-    assert same_state(load_classifier(folder), new)
+    assert same_state(load_classifier(folder), new) and len(list(folder.iterdir())) == 2
 
 
-def test_a_crash_while_writing_loses_nothing(fine_tuned, folder, monkeypatch):
-    def crash(self, data, *arguments, **keywords):
-        with open(self, "wb") as file:
-            file.write(b"half")
-        raise OSError("the disk is full")
+SAVE_WITH_A_QUOTA = """
+import resource, sys
+import torch
+from wiseft_nb import WiseftError, load_classifier, save_classifier
+classifier = load_classifier(sys.argv[1])
+with torch.no_grad():
+    classifier.classification_head.bias.add_(1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+try:
+    save_classifier(classifier, sys.argv[1])
+except WiseftError as error:
+    print(error)
+"""
 
-    monkeypatch.setattr(Path, "write_bytes", crash)
-    with pytest.raises(OSError, match="disk is full"):
-        save_classifier(changed(fine_tuned), folder)
-    monkeypatch.undo()
-    assert same_state(load_classifier(folder), fine_tuned)
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def save_elsewhere(folder, *command):
+    run = subprocess.run(
+        [*command, sys.executable, "-c", SAVE_WITH_A_QUOTA, str(folder), "100000"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return run.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="quotas are set with resource.setrlimit")
+def test_a_quota_met_while_writing_loses_nothing(fine_tuned, folder):
+    """A real failure of a real write, half-way: the earlier save is untouched and nothing lies beside it."""
+    before = files_of(folder)
+    assert "cannot be written (File too large)" in save_elsewhere(folder)
+    assert files_of(folder) == before and same_state(load_classifier(folder), fine_tuned)
+
+
+def test_a_full_disk_loses_nothing(folder, tmp_path):
+    """On a disk with room for one classifier but not for a second."""
+    disk, size = tmp_path / "disk", sum(map(len, files_of(folder).values()))
+    disk.mkdir()
+    script = f"""
+        mount -t tmpfs -o size={size + 1_000_000} tmpfs "$1" || exit 77
+        cp "$2"/* "$1"
+        OUT=$("$3" -c "$4" "$1" 1000000000) || exit 1
+        echo "$OUT"
+        (cd "$1" && sha256sum * )
+    """
+    if not shutil.which("unshare"):
+        pytest.skip("unshare is not installed")
+    command = ["unshare", "-rm", "sh", "-c", script, "sh", str(disk), str(folder), sys.executable, SAVE_WITH_A_QUOTA]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if run.returncode == 77 or "unshare" in run.stderr:
+        pytest.skip(f"no tmpfs can be mounted here: {run.stderr}")
+    assert run.returncode == 0, run.stderr
+    said, *hashes = run.stdout.splitlines()
+    assert "cannot be written (No space left on device)" in said
+    expected = {name: hashlib.sha256(content).hexdigest() for name, content in files_of(folder).items()}
+    assert dict(reversed(line.split()) for line in hashes) == expected
 
 
 def test_two_processes_may_save_into_one_folder(fine_tuned, folder, monkeypatch):
@@ -183,6 +233,40 @@ def test_a_description_of_another_architecture_is_refused(folder):
     (path,) = folder.glob("*.json")
     about = json.loads(path.read_text())
     about["config"]["model_cfg"]["vision_cfg"]["width"] = 64
-    path.write_text(json.dumps(about))
+    path.write_text(json.dumps(about | {"checksum": checksum(about)}))
     with pytest.raises(WiseftError, match="does not fit"):
         load_classifier(folder)
+
+
+def test_every_byte_of_the_description_counts(folder):
+    """A changed mean or class name would load, and give other answers."""
+    (path,) = folder.glob("*.json")
+    text = path.read_text()
+    for old, new in (('"mean": [\n', '"mean": [\n0.4,'), ('"9"', '"8"'), ('"width": 32', '"width": 33')):
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(WiseftError, match=r"classifier\.json is damaged"):
+            load_classifier(folder)
+
+
+@pytest.mark.parametrize("kind", ["nan", "half"])
+def test_what_could_not_be_loaded_again_is_not_saved(fine_tuned, folder, kind):
+    new, before = changed(fine_tuned), files_of(folder)
+    if kind == "half":
+        new.half()
+    else:
+        new.classification_head.weight.data[3, 5] = float("nan")
+    with pytest.raises(WiseftError, match="float32" if kind == "half" else "classification_head.weight .* NaN"):
+        save_classifier(new, folder)
+    assert files_of(folder) == before
+
+
+def test_an_absurd_configuration_is_refused_before_it_costs_memory_or_time(fine_tuned):
+    """Ten terabytes of weights, a million layers: told by shapes, without building either."""
+    for change in ({"width": 100_000}, {"layers": [1, 1, 1, 1_000_000]}):
+        config = copy.deepcopy(fine_tuned.config)
+        config["model_cfg"]["vision_cfg"] |= change
+        start = time.monotonic()
+        with pytest.raises(WiseftError):
+            build_classifier(config, list(fine_tuned.class_names), fine_tuned.state_dict())
+        assert time.monotonic() - start < 5

@@ -15,8 +15,8 @@ from PIL import Image
 
 from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, keep, notebook, show, start
 from wiseft_nb.benchmarks.folder import ImageFiles
+from wiseft_nb.cache import fingerprint
 from wiseft_nb.make.tutorial import clean, execute
-from wiseft_nb.notebook import fingerprint
 
 
 @pytest.fixture

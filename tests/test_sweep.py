@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import stats
 
 from wiseft_nb import WiseftError, accuracy_interval, evaluate, mean_of_shifts, sweep, wise_ft
+from wiseft_nb.batches import in_order
 from wiseft_nb.evaluate import prepared
 from wiseft_nb.sweep import head_path, same_encoder, weight_path
 
@@ -40,7 +41,7 @@ def test_it_equals_evaluating_each_alpha_separately(table, zero_shot, fine_tuned
 
 
 def images_of(classifier, dataset):
-    ((images, _),) = prepared(classifier, dataset, 1000)
+    ((images, _),) = prepared(classifier, dataset, in_order(len(dataset), 1000))
     return images
 
 
@@ -48,7 +49,7 @@ def test_the_ends_of_both_paths_are_the_endpoints_logits(zero_shot, fine_tuned, 
     """Bit for bit, in whatever order the alphas come."""
     images = images_of(zero_shot, tiny.reference)
     for path, end in ((weight_path, fine_tuned), (head_path, linear)):
-        last, _, first = path(zero_shot, end, (1.0, 0.5, 0.0))(images)
+        last, _, first = path(zero_shot, end)(images, (1.0, 0.5, 0.0))
         assert torch.equal(first, evaluate(zero_shot, tiny.reference).logits)
         assert torch.equal(last, evaluate(end, tiny.reference).logits)
 
@@ -57,7 +58,7 @@ def test_the_linear_path_equals_the_weight_path(zero_shot, linear, tiny):
     """With a shared encoder logits are linear in alpha, and the encoder needs to run once only."""
     images = images_of(zero_shot, tiny.shifts["pose"])
     alphas = (-0.5, 0.0, 0.3, 1.0, 1.5)
-    by_head, by_weights = (list(path(zero_shot, linear, alphas)(images)) for path in (head_path, weight_path))
+    by_head, by_weights = (list(path(zero_shot, linear)(images, alphas)) for path in (head_path, weight_path))
     for logits, expected in zip(by_head, by_weights, strict=True):
         torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-3)
 
@@ -85,7 +86,7 @@ def test_every_image_is_read_once_however_many_alphas(zero_shot, fine_tuned, tin
             return super().__getitem__(index)
 
     images = Counting(tiny.reference[i] for i in range(20))
-    sweep(zero_shot, fine_tuned, tiny, np.linspace(0, 1, 7), {"some": images}, progress=False)
+    sweep(zero_shot, fine_tuned, tiny, np.linspace(0, 1, 7), {"some": images}, progress=False, workers=0)
     assert images.reads == 20
 
 

@@ -1,15 +1,18 @@
 """WiSE-FT, runnable, teachable, checkable: the helper package behind the notebooks.
 
 Data flows one way, and each module imports only from those above it: benchmarks, clip, zero_shot
-(and checkpoint), fine_tune, interpolate, evaluate, sweep, robustness, published, plots, widgets and explorer,
-exercises, and last notebook.
+(and checkpoint, exchange), cache, compute and batches, fine_tune, interpolate, evaluate, sweep, robustness,
+published, plots, widgets and explorer, exercises, and last notebook.
 """
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark, load_templates
+from wiseft_nb.cache import clear_cache
 from wiseft_nb.checkpoint import load_classifier, save_classifier
 from wiseft_nb.clip import Clip, load_clip
+from wiseft_nb.compute import Compute
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
 from wiseft_nb.evaluate import Predictions, accuracy_interval, evaluate
+from wiseft_nb.exchange import export_to_open_clip, import_classifier
 from wiseft_nb.exercises import check
 from wiseft_nb.explorer import robustness_explorer
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
@@ -43,6 +46,7 @@ __all__ = [
     "Benchmark",
     "ClassificationHead",
     "Clip",
+    "Compute",
     "FineTuneConfig",
     "FineTuneDiverged",
     "ImageClassifier",
@@ -53,11 +57,14 @@ __all__ = [
     "add_curve",
     "add_model",
     "check",
+    "clear_cache",
     "effective_robustness",
     "evaluate",
+    "export_to_open_clip",
     "fine_tune",
     "fit_baseline",
     "fit_table",
+    "import_classifier",
     "interpolate",
     "keep",
     "load_benchmark",

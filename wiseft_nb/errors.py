@@ -36,3 +36,9 @@ class FineTuneDiverged(WiseftError):
 def unknown(kind: str, name: object, known: Iterable[str], hint: str = "") -> WiseftError:
     """The error for a name nobody knows; it lists the known ones."""
     return WiseftError(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}{hint}")
+
+
+def reason(error: Exception) -> str:
+    """The kind of an error and the first clause of what it says, to stand in brackets in a sentence."""
+    said = str(error).strip().split("\n")[0].split(". ")[0].split("<")[0].strip(" .:")
+    return f"{type(error).__name__}: {said[:160]}" if said else type(error).__name__

@@ -3,7 +3,7 @@
 Explained in notebook 04_measure_robustness.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,10 @@ from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from wiseft_nb.batches import Plan, batches, in_order
+from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.compute import EXACT, Compute
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.fine_tune import check_labels
 from wiseft_nb.zero_shot import ImageClassifier
 
 
@@ -93,7 +95,15 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
 
 
 @torch.no_grad()
-def evaluate(classifier: ImageClassifier, dataset: Dataset, batch_size: int = 250) -> Predictions:
+def evaluate(
+    classifier: ImageClassifier,
+    dataset: Dataset,
+    batch_size: int = 250,
+    *,
+    cache: bool = False,
+    compute: Compute = EXACT,
+    workers: int | None = None,
+) -> Predictions:
     """Run a classifier over a dataset.
 
     Parameters
@@ -103,6 +113,13 @@ def evaluate(classifier: ImageClassifier, dataset: Dataset, batch_size: int = 25
     dataset : Dataset
         Map-style, yields ``(input, label)``; may have a ``class_subset``.
     batch_size : int
+    cache : bool
+        Whether to keep the predictions under ``WISEFT_NB_CACHE``, and answer from there where weights,
+        preprocessing and images are the same.
+    compute : Compute
+        Reduced precision and the like, for speed.
+    workers : int, optional
+        Processes that read images ahead.
 
     Returns
     -------
@@ -115,21 +132,27 @@ def evaluate(classifier: ImageClassifier, dataset: Dataset, batch_size: int = 25
 
     Explained in notebook 04_measure_robustness.
     """
-    classifier.eval()
+    subset = getattr(dataset, "class_subset", None)
+    key = None
+    if cache:
+        seen = fingerprint_input(classifier, dataset)
+        key = fingerprint("evaluate", classifier, seen, compute, batch_size, torch.__version__)
+        found = recall(key)
+        if found is not None:
+            return Predictions(found[0]["logits"], found[0]["labels"], subset)
+    forward = compute.prepare(classifier.eval())
     logits, labels = [], []
-    for inputs, targets in prepared(classifier, dataset, batch_size):
-        logits.append(classifier(inputs))
+    for inputs, targets in prepared(classifier, dataset, in_order(len(dataset), batch_size), workers):
+        logits.append(forward(inputs).cpu())
         labels.append(targets)
-    return Predictions(torch.cat(logits), torch.cat(labels), getattr(dataset, "class_subset", None))
+    predictions = Predictions(torch.cat(logits), torch.cat(labels), subset)
+    if key:
+        remember(key, {"logits": predictions.logits, "labels": predictions.labels})
+    return predictions
 
 
-def prepared(classifier: ImageClassifier, dataset: Dataset, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+def prepared(
+    classifier: ImageClassifier, dataset: Dataset, plan: Plan, workers: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of inputs ready for the classifier, and their labels, checked."""
-    if not len(dataset):
-        raise WiseftError("the dataset is empty: expected at least one (input, label)")
-    for start in range(0, len(dataset), batch_size):
-        samples: Sequence = [dataset[i] for i in range(start, min(start + batch_size, len(dataset)))]
-        inputs, labels = zip(*samples, strict=True)
-        targets = torch.tensor(labels)
-        check_labels(targets, len(classifier.class_names))
-        yield classifier.collate(inputs), targets
+    return batches(dataset, plan, classifier.collate, len(classifier.class_names), workers)

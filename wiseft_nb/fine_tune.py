@@ -5,20 +5,26 @@ Explained in notebook 02_fine_tune.
 
 import copy
 import math
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from wiseft_nb.batches import batches, collate_with, in_order, shuffled
 from wiseft_nb.benchmarks import Benchmark
+from wiseft_nb.cache import fingerprint, fingerprint_input
+from wiseft_nb.compute import EXACT, Compute
 from wiseft_nb.errors import FineTuneDiverged, WiseftError, unknown
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.training_state import restore_training, save_training
+from wiseft_nb.zero_shot import ImageClassifier, check_classes, check_finite
 
 METHODS = ("end-to-end", "linear")
+SAVE_SECONDS = 60  # between two saves within an epoch
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class FineTuneConfig:
     method: str = "end-to-end"
     epochs: int = 8
     batch_size: int = 128
-    lr: float = 1e-3
+    lr: float = 3e-3
     weight_decay: float = 0.1
     warmup: float = 0.1
     label_smoothing: float = 0.0
@@ -63,6 +69,8 @@ class FineTuneConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise WiseftError(f"FineTuneConfig.seed is {self.seed}: expected 0 or more")
         if self.method not in METHODS:
             raise unknown("fine-tuning method", self.method, METHODS)
         for name in ("epochs", "batch_size"):
@@ -79,7 +87,14 @@ class FineTuneConfig:
 
 
 def fine_tune(
-    zero_shot: ImageClassifier, benchmark: Benchmark, config: FineTuneConfig = FineTuneConfig(), progress: bool = True
+    zero_shot: ImageClassifier,
+    benchmark: Benchmark,
+    config: FineTuneConfig = FineTuneConfig(),
+    progress: bool = True,
+    *,
+    cache: bool = False,
+    compute: Compute = EXACT,
+    workers: int | None = None,
 ) -> ImageClassifier:
     """Fine-tune a copy of a classifier on the benchmark's training set.
 
@@ -93,6 +108,14 @@ def fine_tune(
     config : FineTuneConfig
     progress : bool
         Whether to show a progress bar.
+    cache : bool
+        Whether to save the state after every epoch, and every minute, under ``WISEFT_NB_CACHE``: a run
+        that was killed goes on from there and ends with the same weights, bit for bit; one that
+        finished is not run again.
+    compute : Compute
+        Reduced precision and the like, for speed.
+    workers : int, optional
+        Processes that prepare batches ahead; how many does not change the result.
 
     Returns
     -------
@@ -103,69 +126,89 @@ def fine_tune(
     Raises
     ------
     FineTuneDiverged
-        If a loss or gradient is not finite; the error keeps the last good weights.
+        If a loss, gradient or weight is not finite; the error keeps the last good weights.
     WiseftError
-        If weights are not finite to begin with, or labels lie outside the classes.
+        If weights are not finite to begin with, labels lie outside the classes, or the benchmark has
+        other classes than the classifier.
 
     Explained in notebook 02_fine_tune.
     """
-    check_finite(zero_shot)
+    check_finite(zero_shot.state_dict(), "the classifier to fine-tune")
+    check_classes(zero_shot, benchmark)
     classifier = copy.deepcopy(zero_shot)
     classifier.history = []
-    # crops draw from torch's global generator: lend it our seed, then give it back as it was
+    key = None
+    if cache:
+        seen = [fingerprint_input(zero_shot, data) for data in (benchmark.train, benchmark.val)]
+        key = fingerprint("fine_tune", zero_shot, config, compute, seen, torch.__version__)
+    # dropout and the like draw from torch's global generator: give it back as it was
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        data, module, collater = {"train": benchmark.train, "val": benchmark.val}, classifier, classifier
         if config.method == "linear":
-            data = {"train": features(classifier, benchmark.train), "val": features(classifier, benchmark.val)}
-            trained, augment = classifier.classification_head, None
-        else:
-            data, trained, augment = {"train": benchmark.train, "val": benchmark.val}, classifier, classifier
-        train(trained, classifier, data, augment, config, progress)
+            data = {name: features(classifier, part, workers) for name, part in data.items()}
+            module, collater = classifier.classification_head, None
+        train(module, collater, classifier, data, config, progress, key, compute, workers)
     return classifier.eval()
 
 
 def train(
     module: nn.Module,
+    collater: ImageClassifier | None,
     classifier: ImageClassifier,
     data: dict[str, Dataset],
-    collater: ImageClassifier | None,
     config: FineTuneConfig,
     progress: bool,
+    key: str | None,
+    compute: Compute,
+    workers: int | None,
 ) -> None:
-    """The loop: train ``module`` (the classifier or its head) in place, note an epoch in the history."""
+    """The loop: train ``module`` (the classifier or its head) in place, note an epoch in the history.
+
+    ``collater`` makes tensors of raw inputs; None if they are tensors already. ``key`` is where the
+    state is remembered.
+    """
     classes = len(classifier.class_names)
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
-    steps = config.epochs * math.ceil(len(data["train"]) / config.batch_size)
+    fused = (device := parameters[0].device).type in ("cpu", "cuda")  # one pass over the weights instead of ten
+    optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+    plan = shuffled(len(data["train"]), config.batch_size, config.epochs, config.seed)
+    steps, per_epoch = len(plan), len(plan) // config.epochs
+    step, losses = restore_training(key, module, optimizer, classifier.history) if key else (0, [])
     good = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    step = 0
-    with tqdm(total=steps, desc=f"fine-tuning ({config.method})", disable=not progress) as bar:
-        for epoch in range(config.epochs):
-            set_train_mode(module, config.train_batchnorm)
-            losses = []
-            for inputs, labels in batches(data["train"], config.batch_size, collater, shuffle=True):
-                check_labels(labels, classes)
-                for group in optimizer.param_groups:
-                    group["lr"] = config.lr * schedule(step, steps, config.warmup)
-                loss = F.cross_entropy(module(inputs), labels, label_smoothing=config.label_smoothing)
-                optimizer.zero_grad()
-                loss.backward()
-                norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-                finite = torch.isfinite(loss) and torch.isfinite(norm)
-                if finite:
-                    optimizer.step()
-                if not (finite and all(torch.isfinite(p).all() for p in parameters)):
-                    module.load_state_dict(good)
-                    raise FineTuneDiverged(step, classifier.eval())
-                for name, tensor in module.state_dict().items():
-                    good[name].copy_(tensor)
-                losses.append(loss.item())
-                step += 1
-                bar.update()
-            row = {"epoch": epoch + 1, "step": step, "lr": optimizer.param_groups[0]["lr"]}
-            row |= {"loss": sum(losses) / len(losses), "val_accuracy": accuracy(module, data["val"], collater, classes)}
-            classifier.history.append(row)
-            bar.set_postfix(loss=f"{row['loss']:.3f}", val=f"{row['val_accuracy']:.1%}")
+    forward, saved = compute.prepare(module), time.monotonic()
+    set_train_mode(module, config.train_batchnorm)
+    with tqdm(total=steps, initial=step, desc=f"fine-tuning ({config.method})", disable=not progress) as bar:
+        ahead = batches(data["train"], plan[step:], collate_with(collater, augment=True), classes, workers)
+        for inputs, labels in ahead:
+            torch.manual_seed(plan[step][1])
+            for group in optimizer.param_groups:
+                group["lr"] = config.lr * schedule(step, steps, config.warmup)
+            loss = F.cross_entropy(forward(inputs), labels.to(device), label_smoothing=config.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+            finite = torch.isfinite(loss) and torch.isfinite(norm)
+            if finite:
+                optimizer.step()
+            if not (finite and all_finite(parameters)):
+                module.load_state_dict(good)
+                raise FineTuneDiverged(step, classifier.eval())
+            for name, tensor in module.state_dict().items():
+                good[name].copy_(tensor)
+            losses.append(loss.item())
+            step += 1
+            bar.update()
+            if ended := step % per_epoch == 0:
+                row = {"epoch": step // per_epoch, "step": step, "lr": optimizer.param_groups[0]["lr"]}
+                correct = accuracy(module, forward, data["val"], collater, classes, workers)
+                row |= {"loss": sum(losses) / len(losses), "val_accuracy": correct}
+                classifier.history.append(row)
+                losses = []
+                set_train_mode(module, config.train_batchnorm)
+                bar.set_postfix(loss=f"{row['loss']:.3f}", val=f"{row['val_accuracy']:.1%}")
+            if key and (ended or time.monotonic() - saved > SAVE_SECONDS):
+                save_training(key, module, optimizer, step, losses, classifier.history)
+                saved = time.monotonic()
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
@@ -185,53 +228,43 @@ def set_train_mode(module: nn.Module, train_batchnorm: bool) -> None:
                 layer.eval()
 
 
-def batches(
-    dataset: Dataset, batch_size: int, collater: ImageClassifier | None, shuffle: bool = False
+def training_batches(
+    dataset: Dataset, classifier: ImageClassifier, config: FineTuneConfig
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and labels; ``collater`` makes tensors of raw inputs, with augmentation where they are shuffled."""
-
-    def collate(samples: list) -> tuple[Tensor, Tensor]:
-        inputs, labels = zip(*samples, strict=True)
-        stacked = collater.collate(inputs, augment=shuffle) if collater else torch.stack(inputs)
-        return stacked, torch.tensor(labels)
-
-    yield from DataLoader(dataset, batch_size, shuffle=shuffle, collate_fn=collate)
+    """The batches that ``fine_tune`` trains on: in its order, with its crops."""
+    plan = shuffled(len(dataset), config.batch_size, config.epochs, config.seed)
+    return batches(dataset, plan, collate_with(classifier, augment=True), len(classifier.class_names))
 
 
 @torch.no_grad()
-def accuracy(module: nn.Module, dataset: Dataset, collater: ImageClassifier | None, classes: int) -> float:
+def accuracy(
+    module: nn.Module,
+    forward: Callable[[Tensor], Tensor],
+    dataset: Dataset,
+    collater: ImageClassifier | None,
+    classes: int,
+    workers: int | None,
+) -> float:
     """Fraction of a dataset that ``module`` gets right."""
     module.eval()
-    correct = []
-    for inputs, labels in batches(dataset, 250, collater):
-        check_labels(labels, classes)
-        correct.append(module(inputs).argmax(1) == labels)
+    ahead = batches(dataset, in_order(len(dataset), 250), collate_with(collater), classes, workers)
+    correct = [forward(inputs).argmax(1).cpu() == labels for inputs, labels in ahead]
     return torch.cat(correct).float().mean().item()
 
 
 @torch.no_grad()
-def features(classifier: ImageClassifier, dataset: Dataset) -> Dataset:
+def features(classifier: ImageClassifier, dataset: Dataset, workers: int | None) -> Dataset:
     """The image encoder's features of a dataset, computed once, without augmentation."""
+    encode = EXACT.prepare(classifier.eval().image_encoder)
+    plan, classes = in_order(len(dataset), 250), len(classifier.class_names)
     found = [
         (feature, int(label))
-        for inputs, labels in batches(dataset, 250, classifier.eval())
-        for feature, label in zip(classifier.image_encoder(inputs), labels, strict=True)
+        for inputs, labels in batches(dataset, plan, collate_with(classifier), classes, workers)
+        for feature, label in zip(encode(inputs).cpu(), labels, strict=True)
     ]
     return found  # a list of (feature, label) is a map-style dataset
 
 
-def check_finite(classifier: ImageClassifier) -> None:
-    """Refuse weights with a NaN or an infinity in them."""
-    bad = [name for name, t in classifier.state_dict().items() if not torch.isfinite(t).all()]
-    if bad:
-        raise WiseftError(f"weights {bad[:3]} hold NaN or infinity: start from a classifier that was saved whole")
-
-
-def check_labels(labels: Tensor, classes: int) -> None:
-    """Refuse labels that are no class."""
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
-        raise WiseftError(
-            f"labels run from {low} to {high}, but there are {classes} classes, 0 to {classes - 1}: "
-            "give the dataset the classifier's class indices"
-        )
+def all_finite(parameters: Sequence[Tensor]) -> bool:
+    """Whether every sum of weights is a number, as it is not with NaN or infinity among them."""
+    return bool(torch.isfinite(torch.stack([p.detach().sum() for p in parameters])).all())

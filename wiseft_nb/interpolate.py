@@ -12,7 +12,7 @@ from numbers import Real
 from torch import Tensor
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.zero_shot import ImageClassifier, check_finite
 
 StateDict = Mapping[str, Tensor]
 
@@ -72,10 +72,31 @@ def wise_ft(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, alpha: floa
 
     Explained in notebook 03_interpolate.
     """
+    check_pair(zero_shot, fine_tuned)
     theta = interpolate(zero_shot.state_dict(), fine_tuned.state_dict(), alpha)
     classifier = copy.deepcopy(zero_shot)
     classifier.load_state_dict(theta)
     return classifier
+
+
+def check_pair(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> None:
+    """Refuse two classifiers whose weights have the same shapes but not the same meaning."""
+    if zero_shot.class_names != fine_tuned.class_names:
+        raise WiseftError(
+            f"the endpoints' class names differ ({zero_shot.class_names[:5]}… and {fine_tuned.class_names[:5]}…): "
+            "use two classifiers of the same classes in the same order"
+        )
+    check_endpoints(zero_shot.state_dict(), fine_tuned.state_dict())
+    for which, model in (("zero-shot", zero_shot), ("fine-tuned", fine_tuned)):
+        check_finite(model.state_dict(), f"the {which} endpoint")
+    layers = [str(model.image_encoder).splitlines() for model in (zero_shot, fine_tuned)]
+    odd = [(a.strip(), b.strip()) for a, b in zip(*layers, strict=False) if a != b]
+    if odd or len(layers[0]) != len(layers[1]):
+        what = "{} and {}".format(*odd[0]) if odd else "one has more layers"
+        raise WiseftError(
+            f"the endpoints are of different architectures though their weights have the same shapes ({what}): "
+            "load both with the same activation, such as the -quickgelu variant for OpenAI's CLIP"
+        )
 
 
 def check_alpha(alpha: float) -> None:

@@ -4,12 +4,10 @@ Explained in notebook 00_start_here.
 """
 
 import dataclasses
-import hashlib
 import os
 import random
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import TypeVar
 
 import matplotlib.pyplot as plt
@@ -19,10 +17,10 @@ import torch
 from IPython.display import display
 from matplotlib.figure import Figure
 
-from wiseft_nb.benchmarks import Benchmark, ImageSet
-from wiseft_nb.benchmarks.folder import ImageFiles
-from wiseft_nb.checkpoint import load_classifier, save_classifier, write_whole
+from wiseft_nb.cache import fingerprint
+from wiseft_nb.checkpoint import load_classifier, save_classifier
 from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.files import write_whole
 from wiseft_nb.paths import BUILD
 from wiseft_nb.plots import set_style
 from wiseft_nb.zero_shot import ImageClassifier
@@ -107,7 +105,7 @@ def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:
 
     Explained in notebook 02_fine_tune.
     """
-    path = BUILD / "kept" / f"{name}-{fingerprint(*key)}"
+    path = BUILD / "kept" / f"{name}-{fingerprint(*key)[:12]}"
     table = path.with_suffix(".csv")
     try:
         if table.exists():
@@ -118,42 +116,7 @@ def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:
         pass  # damaged: make it again
     made = make()
     if isinstance(made, pd.DataFrame):
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(table, made.to_csv(index=False).encode())
     else:
         save_classifier(made, path)
     return made
-
-
-def fingerprint(*parts: object) -> str:
-    """Twelve hexadecimal digits that change with the content of any part."""
-    digest = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, ImageClassifier):
-            part = [tensor.numpy() for tensor in part.state_dict().values()]
-        elif isinstance(part, Benchmark):
-            part = [
-                *part.class_names,
-                *map(str, part.templates),
-                part.train,
-                part.val,
-                *part.test_sets,
-                *part.test_sets.values(),
-            ]
-        elif isinstance(part, ImageSet):
-            part = [part.images, part.labels]
-        elif isinstance(part, ImageFiles):
-            part = [f"{path} {path.stat().st_mtime_ns} {label}" for path, label in part.files]
-        elif isinstance(part, torch.Tensor):
-            part = part.detach().numpy()
-        elif isinstance(part, pd.DataFrame):
-            part = part.to_csv()
-        if isinstance(part, np.ndarray):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        elif isinstance(part, list | tuple):
-            digest.update(fingerprint(*part).encode())
-        elif isinstance(part, Path) or not hasattr(part, "__len__") or isinstance(part, str | dict):
-            digest.update(repr(part).encode())
-        else:  # a dataset of a kind we do not know
-            digest.update(repr((type(part).__name__, len(part))).encode())
-    return digest.hexdigest()[:12]

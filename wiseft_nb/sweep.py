@@ -4,6 +4,8 @@ Explained in notebook 03_interpolate.
 """
 
 import copy
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -13,13 +15,20 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from wiseft_nb.batches import check_filled, in_order
 from wiseft_nb.benchmarks import Benchmark
-from wiseft_nb.evaluate import Predictions, prepared
-from wiseft_nb.interpolate import check_alpha, check_endpoints, interpolated
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.compute import EXACT, Compute
+from wiseft_nb.evaluate import Predictions, accuracy_interval, prepared
+from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
+from wiseft_nb.zero_shot import ImageClassifier, check_classes
 
 MEAN = "mean of shifts"
-LogitsPath = Callable[[Tensor], Iterator[Tensor]]  # images -> the logits of every alpha, one after the other
+BATCH = 250  # images in one forward pass
+CHUNK = 1000  # images held at a time: weights are mixed once for all of them
+LogitsPath = Callable[
+    [Tensor, Sequence[float]], Iterator[Tensor]
+]  # images, alphas -> logits, one alpha after the other
 
 
 def sweep(
@@ -29,11 +38,16 @@ def sweep(
     alphas: Iterable[float],
     datasets: dict[str, Dataset] | None = None,
     progress: bool = True,
+    *,
+    cache: bool = False,
+    compute: Compute = EXACT,
+    workers: int | None = None,
 ) -> pd.DataFrame:
     """Accuracy of the interpolated classifier on the reference and every shift, for every alpha.
 
-    Every image is read and preprocessed once, however many alphas. If the two differ in the head
-    alone, the encoder runs once too: logits are then linear in alpha.
+    Every image is read and preprocessed once, however many alphas; memory holds a chunk of images, the
+    two sets of weights and one more. If the two differ in the head alone, the encoder runs once too:
+    logits are then linear in alpha.
 
     Parameters
     ----------
@@ -45,6 +59,13 @@ def sweep(
         What to evaluate on instead of ``benchmark.test_sets``, such as ``{"val": benchmark.val}``.
     progress : bool
         Whether to show a progress bar.
+    cache : bool
+        Whether to keep what was counted under ``WISEFT_NB_CACHE``: a sweep that was killed goes on from
+        there, one with more alphas computes only those, and the table is the same to the last bit.
+    compute : Compute
+        Reduced precision and the like, for speed.
+    workers : int, optional
+        Processes that read images ahead.
 
     Returns
     -------
@@ -52,67 +73,100 @@ def sweep(
         A row for each alpha and dataset: alpha, dataset, accuracy, n, low, high; fractions, with the
         95 % Clopper-Pearson interval.
 
+    Raises
+    ------
+    WiseftError
+        If the two classifiers, or the benchmark, do not belong together.
+
     Explained in notebook 03_interpolate.
     """
-    alphas = list(alphas)
-    for alpha in alphas:
-        check_alpha(alpha)
-    check_endpoints(zero_shot.state_dict(), fine_tuned.state_dict())
+    alphas = [float(alpha) for alpha in alphas if check_alpha(alpha) is None]
+    check_pair(zero_shot, fine_tuned)
+    check_classes(zero_shot, benchmark)
     datasets = benchmark.test_sets if datasets is None else datasets
     kind = head_path if same_encoder(zero_shot, fine_tuned) else weight_path
-    path = kind(zero_shot, fine_tuned, alphas)
+    path = kind(zero_shot, fine_tuned, compute)
+    ends = fingerprint("sweep", kind.__name__, zero_shot, fine_tuned, compute, torch.__version__) if cache else ""
     rows = []
     with tqdm(total=sum(map(len, datasets.values())), desc="sweep (images)", disable=not progress) as bar:
         for name, dataset in datasets.items():
-            found = along_path(path, zero_shot, dataset, alphas, bar)
-            for alpha, predictions in zip(alphas, found, strict=True):
-                rows.append({"alpha": float(alpha), "dataset": name} | accuracy_row(predictions))
+            seen = fingerprint(ends, fingerprint_input(zero_shot, dataset)) if cache else None
+            correct = count_correct(path, zero_shot, dataset, alphas, bar, seen, workers)
+            for alpha in alphas:
+                rows.append({"alpha": alpha, "dataset": name} | accuracy_row(correct[alpha], len(dataset)))
     return pd.DataFrame(rows)
 
 
-def accuracy_row(predictions: Predictions) -> dict[str, float]:
+def accuracy_row(correct: int, n: int) -> dict[str, float]:
     """The columns accuracy, n, low and high of a tidy table."""
-    low, high = predictions.interval()
-    return {"accuracy": predictions.accuracy(), "n": predictions.n, "low": low, "high": high}
+    low, high = accuracy_interval(correct, n)
+    return {"accuracy": correct / n, "n": n, "low": low, "high": high}
 
 
-def along_path(
-    path: LogitsPath, classifier: ImageClassifier, dataset: Dataset, alphas: Sequence[float], bar: tqdm
-) -> list[Predictions]:
-    """Predictions for every alpha; a chunk of images is prepared once and run through all of them."""
-    logits: list[list[Tensor]] = [[] for _ in alphas]
-    labels = []
-    for images, targets in prepared(classifier, dataset, batch_size=2000):
-        for collected, outputs in zip(logits, path(images), strict=True):
-            collected.append(outputs)
-        labels.append(targets)
-        bar.update(len(targets))
+def count_correct(
+    path: LogitsPath,
+    classifier: ImageClassifier,
+    dataset: Dataset,
+    alphas: Sequence[float],
+    bar: tqdm,
+    seen: str | None,
+    workers: int | None,
+) -> Counter[float]:
+    """Images classified correctly for every alpha; a chunk is prepared once and run through all of them.
+
+    ``seen`` is the fingerprint of all but alpha and chunk, if counts are to be kept.
+    """
+    correct: Counter[float] = Counter({alpha: 0 for alpha in alphas})
     subset = getattr(dataset, "class_subset", None)
-    return [Predictions(torch.cat(parts), torch.cat(labels), subset) for parts in logits]
+    missing: dict[range, list[float]] = {}
+    check_filled(dataset)
+    for start in range(0, len(dataset), CHUNK):
+        chunk = range(start, min(start + CHUNK, len(dataset)))
+        found = {alpha: recall(count_key(seen, alpha, chunk)) if seen else None for alpha in correct}
+        correct.update({alpha: kept[1]["correct"] for alpha, kept in found.items() if kept})
+        missing[chunk] = [alpha for alpha, kept in found.items() if not kept]
+    plans = {chunk: in_order(chunk.stop, BATCH, chunk.start) for chunk, todo in missing.items() if todo}
+    ahead = prepared(classifier, dataset, [batch for plan in plans.values() for batch in plan], workers)
+    bar.update(sum(len(chunk) for chunk in missing if chunk not in plans))
+    for chunk, plan in plans.items():
+        images, labels = map(torch.cat, zip(*itertools.islice(ahead, len(plan)), strict=True))
+        for alpha, logits in zip(missing[chunk], path(images, missing[chunk]), strict=True):
+            counted = int(Predictions(logits.cpu(), labels, subset).correct.sum())
+            correct[alpha] += counted
+            if seen:
+                remember(count_key(seen, alpha, chunk), {}, {"correct": counted})
+        bar.update(len(chunk))
+    return correct
 
 
-def weight_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, alphas: Sequence[float]) -> LogitsPath:
-    """A function from images to the logits of every alpha, weights mixed in place in one third model."""
+def count_key(seen: str, alpha: float, chunk: range) -> str:
+    """Where the count of one alpha and chunk is kept."""
+    return fingerprint(seen, alpha, chunk.start, chunk.stop)
+
+
+def weight_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute: Compute = EXACT) -> LogitsPath:
+    """A function from images and alphas to logits, weights mixed in place in one third model."""
     mixed = copy.deepcopy(zero_shot).eval()
     theta_0, theta_1, theta = (model.state_dict() for model in (zero_shot, fine_tuned, mixed))
+    forward = compute.prepare(mixed)
 
     @torch.no_grad()
-    def path(images: Tensor):
+    def path(images: Tensor, alphas: Sequence[float]) -> Iterator[Tensor]:
         for alpha in alphas:
             for name, tensor in interpolated(theta_0, theta_1, alpha):
                 theta[name].copy_(tensor)
-            yield torch.cat([mixed(batch) for batch in images.split(250)])
+            yield torch.cat([forward(batch) for batch in images.split(BATCH)])
 
     return path
 
 
-def head_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, alphas: Sequence[float]) -> LogitsPath:
+def head_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute: Compute = EXACT) -> LogitsPath:
     """The same for one shared encoder: features once, two heads, logits interpolated."""
-    encoder = zero_shot.image_encoder.eval()
+    encode = compute.prepare(zero_shot.image_encoder.eval())
 
     @torch.no_grad()
-    def path(images: Tensor):
-        features = torch.cat([encoder(batch) for batch in images.split(250)])
+    def path(images: Tensor, alphas: Sequence[float]) -> Iterator[Tensor]:
+        features = torch.cat([encode(batch) for batch in images.split(BATCH)])
         ends = [model.classification_head(features) for model in (zero_shot, fine_tuned)]
         for alpha in alphas:
             yield ends[0] if alpha == 0 else ends[1] if alpha == 1 else (1 - alpha) * ends[0] + alpha * ends[1]

