@@ -18,6 +18,7 @@ from wiseft_nb.benchmarks.glyphs import CELL, CHARACTERS, GLYPHS, font_table, lo
 from wiseft_nb.paths import DATA
 
 MADE = ("photo", "outline", "rendition", "pose", "stroke")
+PRINTED = ("posters", "scrawl", "clutter")
 
 
 def bytes_of(images):
@@ -103,9 +104,9 @@ def test_each_made_shift_follows_its_severity_and_seed(benchmark, name):
         assert bytes_of(made_shifts(few, seed=1)[name]) != bytes_of(made_shifts(few, seed=2)[name])
 
 
-def test_renditions_and_photographs_are_coloured_the_other_sets_are_grey(benchmark):
+def test_renditions_posters_and_photographs_are_coloured_the_other_sets_are_grey(benchmark):
     coloured = {name for name, images in all_sets(benchmark).items() if np.ptp(images.images.astype(int), axis=3).any()}
-    assert coloured == {"rendition", "photo"}
+    assert coloured == {"rendition", "posters", "photo"}
 
 
 def test_a_broad_pen_adds_ink_and_an_outline_is_hollow(benchmark):
@@ -138,16 +139,30 @@ def test_the_hard_set_is_what_its_filter_gets_wrong(benchmark):
     assert filter_.score(pixels(hard), hard.labels) == 0
 
 
-def test_the_fonts_shift_draws_held_out_fonts_alone(monkeypatch, benchmark):
-    asked = []
+def test_printed_shifts_draw_held_out_fonts_alone(monkeypatch, benchmark):
+    asked = set()
 
     def spy(split):
-        asked.append(split)
+        asked.add(split)
         return load_glyphs(split)
 
     monkeypatch.setattr(digits, "load_glyphs", spy)
-    made = made_shifts(benchmark.reference)["fonts"]
-    assert asked == ["held-out"] and bytes_of(made) == bytes_of(benchmark.shifts["fonts"])
+    made = made_shifts(benchmark.reference)
+    assert asked == {"held-out"}
+    for name in ("fonts", *PRINTED):
+        assert bytes_of(made[name]) == bytes_of(benchmark.shifts[name])
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_printed_shifts_follow_their_severity_and_seed(benchmark, name):
+    """At severity 0 they all are the same plain print, which no test digit enters."""
+    few = benchmark.val.subset(slice(20))
+    plain, mild, strong = (made_shifts(few, SEVERITY | {name: s})[name] for s in (0.0, 0.2, 0.9))
+    others = made_shifts(benchmark.reference, SEVERITY | dict.fromkeys(PRINTED, 0.0))
+    assert all(np.abs(plain.images.astype(int) - others[other].images).max() <= 1 for other in PRINTED)
+    distances = [np.abs(images.images.astype(float) - plain.images).mean() for images in (mild, strong)]
+    assert 0 < distances[0] < distances[1]
+    assert bytes_of(made_shifts(few, seed=1)[name]) != bytes_of(made_shifts(few, seed=2)[name])
 
 
 def test_the_fonts_shift_shows_many_fonts_each_with_all_ten_digits(monkeypatch):

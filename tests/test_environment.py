@@ -87,11 +87,13 @@ def test_constraints_pin_every_dependency_inside_its_range():
 
 def test_every_package_that_is_imported_is_declared():
     names = set(declared(*PROJECT["optional-dependencies"]))
-    for path in [*(ROOT / "wiseft_nb").rglob("*.py"), *(ROOT / "tests").glob("*.py"), ROOT / "conftest.py"]:
+    tests = list((ROOT / "tests").glob("*.py"))
+    ours = {"wiseft_nb", *(path.stem for path in tests), *sys.stdlib_module_names}
+    for path in [*(ROOT / "wiseft_nb").rglob("*.py"), *tests, ROOT / "conftest.py"]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             modules += [node.module] if isinstance(node, ast.ImportFrom) else []
-            for top in {module.split(".")[0] for module in modules} - {"wiseft_nb", *sys.stdlib_module_names}:
+            for top in {module.split(".")[0] for module in modules} - ours:
                 top = COMES_WITH.get(top, top)
                 assert canonicalize_name(IMPORTED_AS.get(top, top)) in names, f"{path.name} imports {top}"
 

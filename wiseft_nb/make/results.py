@@ -71,12 +71,15 @@ def learning_rates(zero_shot: ImageClassifier, benchmark: Benchmark) -> pd.DataF
 
 
 def linear_rates(zero_shot: ImageClassifier, benchmark: Benchmark) -> pd.DataFrame:
-    """Validation accuracy over all seeds for each learning rate of the linear classifier; the best is chosen."""
+    """Validation accuracy over all seeds for each learning rate of the linear classifier.
+
+    Chosen is the best; of equal ones the smallest.
+    """
     rows = []
     for lr in tqdm(LINEAR_RATES, desc="linear classifiers"):
         models = fine_tuned(zero_shot, benchmark, method="linear", lr=lr, epochs=LINEAR_EPOCHS)
         rows.append({"lr": lr, "epochs": LINEAR_EPOCHS, "mean_val_accuracy": validation(models)})
-    rates = pd.DataFrame(rows)
+    rates = pd.DataFrame(rows).round(6)
     return rates.assign(chosen=rates.index == rates.mean_val_accuracy.idxmax())
 
 
@@ -136,9 +139,8 @@ def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
     curve = sweeps[sweeps.seed == SEEDS[0]].drop(columns="seed")
     set_style()
     fig, ax = plot_robustness(standard, curve, MEAN, benchmark.reference_name)
-    ax.legend(fontsize=9)
-    fig.tight_layout()
-    fig.savefig(FIGURE)
+    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    fig.savefig(FIGURE, bbox_inches="tight")
 
 
 def write_readme(table: pd.DataFrame, n_shifts: int) -> None:
