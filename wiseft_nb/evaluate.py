@@ -64,6 +64,16 @@ class Predictions:
         """Clopper-Pearson interval of the accuracy, fractions ``(low, high)``."""
         return accuracy_interval(int(self.correct.sum()), self.n, confidence)
 
+    def row(self) -> dict[str, float]:
+        """The columns accuracy, n, low and high of a tidy table."""
+        return accuracy_row(int(self.correct.sum()), self.n)
+
+
+def accuracy_row(correct: int, n: int) -> dict[str, float]:
+    """The columns accuracy, n, low and high of a tidy table."""
+    low, high = accuracy_interval(correct, n)
+    return {"accuracy": correct / n, "n": n, "low": low, "high": high}
+
 
 def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper-Pearson interval of an accuracy, as the paper draws it.

@@ -19,7 +19,7 @@ from wiseft_nb.batches import check_filled, in_order
 from wiseft_nb.benchmarks import Benchmark
 from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
 from wiseft_nb.compute import EXACT, Compute
-from wiseft_nb.evaluate import Predictions, accuracy_interval, prepared
+from wiseft_nb.evaluate import Predictions, accuracy_row, prepared
 from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
 from wiseft_nb.zero_shot import ImageClassifier, check_classes
 
@@ -95,12 +95,6 @@ def sweep(
             for alpha in alphas:
                 rows.append({"alpha": alpha, "dataset": name} | accuracy_row(correct[alpha], len(dataset)))
     return pd.DataFrame(rows)
-
-
-def accuracy_row(correct: int, n: int) -> dict[str, float]:
-    """The columns accuracy, n, low and high of a tidy table."""
-    low, high = accuracy_interval(correct, n)
-    return {"accuracy": correct / n, "n": n, "low": low, "high": high}
 
 
 def count_correct(

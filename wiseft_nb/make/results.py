@@ -24,7 +24,7 @@ from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
 from wiseft_nb.paths import DATA, ROOT
 from wiseft_nb.plots import plot_robustness, set_style
 from wiseft_nb.robustness import fit_baseline, load_standard_models
-from wiseft_nb.sweep import MEAN, accuracy_row, mean_of_shifts, sweep
+from wiseft_nb.sweep import MEAN, mean_of_shifts, sweep
 from wiseft_nb.zero_shot import ImageClassifier, zero_shot_classifier
 
 RESULTS = DATA / "results"
@@ -88,10 +88,7 @@ def prompts(clip: Clip) -> pd.DataFrame:
     rows = []
     for name, task in other_prompts().items():
         predictions = evaluate(zero_shot_classifier(clip, task), task.reference)
-        rows.append(
-            {"task": name, "classes": len(task.class_names)}
-            | accuracy_row(int(predictions.correct.sum()), predictions.n)
-        )
+        rows.append({"task": name, "classes": len(task.class_names)} | predictions.row())
     return pd.DataFrame(rows)
 
 

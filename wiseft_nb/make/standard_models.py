@@ -30,8 +30,8 @@ from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark
 from wiseft_nb.benchmarks.draw import Dice, warp
+from wiseft_nb.evaluate import accuracy_row
 from wiseft_nb.paths import DATA
-from wiseft_nb.sweep import accuracy_row
 
 TABLE = DATA / "baselines" / "digits.csv"
 Predictor = Callable[[Tensor], Tensor]  # images (n, 3, 32, 32) in [0, 1] -> scores (n, 10)
