@@ -130,6 +130,14 @@ def test_a_contact_sheet_has_a_row_for_each_dataset(tiny):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["mnist", "pose"]
 
 
+def test_a_contact_sheet_may_skip_images_and_starts_over_at_the_end(tiny):
+    _, ax = plot_images({"pose": tiny.shifts["pose"]}, columns=3, step=len(tiny.shifts["pose"]) // 2 + 1)
+    sheet = np.asarray(ax.images[0].get_array())
+    n = len(tiny.shifts["pose"])
+    for column, place in enumerate((0, n // 2 + 1, 2 * (n // 2 + 1) % n)):
+        assert np.array_equal(sheet[:, 32 * column : 32 * (column + 1)], tiny.shifts["pose"].images[place])
+
+
 def test_a_contact_sheet_of_few_images_of_any_size():
     _, ax = plot_images({"few": [(Image.new("L", (50, 20)), 0)]}, columns=4)
     assert np.asarray(ax.images[0].get_array()).shape == (32, 128, 3)

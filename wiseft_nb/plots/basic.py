@@ -17,14 +17,15 @@ from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
 from wiseft_nb.robustness import rows_of
 
 
-def plot_images(datasets: dict[str, Dataset], columns: int = 16) -> tuple[Figure, Axes]:
-    """A contact sheet: the first images of every dataset, a row each.
+def plot_images(datasets: dict[str, Dataset], columns: int = 16, step: int = 1) -> tuple[Figure, Axes]:
+    """A contact sheet: the first images of every dataset, or every ``step``-th, a row each.
 
     Explained in notebook 00_start_here.
     """
     rows = []
     for dataset in datasets.values():
-        tiles = [np.asarray(dataset[i][0].convert("RGB").resize((32, 32))) for i in range(min(columns, len(dataset)))]
+        places = [i * step % len(dataset) for i in range(min(columns, len(dataset)))]
+        tiles = [np.asarray(dataset[i][0].convert("RGB").resize((32, 32))) for i in places]
         tiles += [np.full_like(tiles[0], 255)] * (columns - len(tiles))
         rows.append(np.concatenate(tiles, axis=1))
     fig, ax = plt.subplots(figsize=(columns * 0.5 + 1.2, len(rows) * 0.5 + 0.2))
