@@ -16,6 +16,7 @@ for key, value in {
 }.items():
     os.environ.setdefault(key, value)
 
+collect_ignore = ["tests/killed_runs.py"]  # it changes what other tests rely on: for test_resume.py's processes alone
 OUTPUT_TIMEOUT = 120  # seconds; nbval's own is 5, too few for a busy machine
 TINY = 100  # images of each set of the tiny benchmark
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import io
 import random
 
 import matplotlib.pyplot as plt
@@ -64,10 +65,15 @@ def test_an_unknown_mode_lists_the_known_ones(settings_restored):
 
 
 def test_show_displays_once_with_alternative_text_and_closes(monkeypatch):
-    shown, fig = [], plt.figure()
+    shown, (fig, ax) = [], plt.subplots()
+    ax.axvspan(0, 1, color="red")
     monkeypatch.setattr(notebook, "display", lambda *things, **keywords: shown.append((things, keywords)))
     show(fig, alt="a rising line with five points")
-    assert shown == [((fig,), {"metadata": {"image/png": {"alt": "a rising line with five points"}}})]
+    (((image,), keywords),) = shown
+    assert keywords == {"metadata": {"image/png": {"alt": "a rising line with five points"}}}
+    picture = Image.open(io.BytesIO(image.data)).convert("RGB")
+    assert picture.width > 300 and picture.getpixel((0, 0)) == (255, 255, 255)
+    assert picture.getpixel((picture.width // 2, picture.height // 2)) == (255, 0, 0)
     assert not plt.fignum_exists(fig.number)  # or the inline backend would draw it again, without the text
 
 

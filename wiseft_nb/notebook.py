@@ -4,6 +4,7 @@ Explained in notebook 00_start_here.
 """
 
 import dataclasses
+import io
 import os
 import random
 from collections.abc import Callable
@@ -14,8 +15,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
+from IPython.display import Image, display
 from matplotlib.figure import Figure
+from PIL import Image as PilImage
 
 from wiseft_nb.cache import fingerprint
 from wiseft_nb.checkpoint import load_classifier, save_classifier
@@ -86,8 +88,12 @@ def show(fig: Figure, alt: str) -> None:
     """
     if len(alt.split()) < 5:
         raise WiseftError(f"alt text {alt!r} is too short: say in a sentence what the figure shows")
-    display(fig, metadata={"image/png": {"alt": alt}})
+    drawn, small = io.BytesIO(), io.BytesIO()
+    fig.savefig(drawn, format="png", dpi="figure", bbox_inches="tight")
     plt.close(fig)
+    # 256 colours do for a figure, and a notebook that holds it stays small
+    PilImage.open(drawn).convert("RGB").quantize(256, dither=PilImage.Dither.NONE).save(small, "PNG", optimize=True)
+    display(Image(small.getvalue(), format="png"), metadata={"image/png": {"alt": alt}})
 
 
 def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:

@@ -28,7 +28,8 @@ def plot_images(datasets: dict[str, Dataset], columns: int = 16, step: int = 1) 
         tiles = [np.asarray(dataset[i][0].convert("RGB").resize((32, 32))) for i in places]
         tiles += [np.full_like(tiles[0], 255)] * (columns - len(tiles))
         rows.append(np.concatenate(tiles, axis=1))
-    fig, ax = plt.subplots(figsize=(columns * 0.5 + 1.2, len(rows) * 0.5 + 0.2))
+    # at 72 dots an inch a tile is about as large as its 32 pixels
+    fig, ax = plt.subplots(figsize=(columns * 0.5 + 1.2, len(rows) * 0.5 + 0.2), dpi=72)
     ax.imshow(np.concatenate(rows), interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([32 * i + 16 for i in range(len(rows))], datasets)
