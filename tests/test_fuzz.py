@@ -13,12 +13,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from wiseft_nb import WiseftError, load_benchmark, load_classifier, load_clip, save_classifier
+from wiseft_nb import WiseftError, keep, load_benchmark, load_classifier, load_clip, notebook, save_classifier
 from wiseft_nb.benchmarks.folder import read_image
 from wiseft_nb.checkpoint import checksum
 from wiseft_nb.exchange import import_classifier
@@ -205,6 +206,24 @@ def exif_of_a_camera() -> Image.Exif:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "camera"
     return exif
+
+
+def test_kept_table(monkeypatch, tmp_path):
+    """A CSV that was kept comes back as it was, or is made again: never with another figure in it."""
+    monkeypatch.setattr(notebook, "BUILD", tmp_path)
+    table = pd.DataFrame({"alpha": [0.0, 0.5, 1.0], "accuracy": [0.88, 0.98, 0.99], "dataset": "mnist"})
+    keep("table", (), lambda: table)
+    (path,) = tmp_path.rglob("*.table")
+    original = path.read_bytes()
+
+    def attempt(dice):
+        path.write_bytes(mutated(original, dice))
+        made = []
+        assert keep("table", (), lambda: made.append(1) or table).equals(table)
+        if made:
+            raise WiseftError("it was damaged and made again")
+
+    fuzz("kept table", attempt)
 
 
 def test_benchmark(tmp_path):

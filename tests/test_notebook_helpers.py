@@ -132,7 +132,7 @@ def test_another_key_or_name_is_made_anew(kept):
 def test_a_damaged_table_is_made_anew(kept, content):
     make = Maker(some_table())
     keep("table", (1,), make)
-    (path,) = kept.glob("*.csv")
+    (path,) = kept.glob("*.table")
     path.write_bytes(content)
     assert len(keep("table", (1,), make)) == 220 and make.calls == 2
     assert len(keep("table", (1,), make)) == 220 and make.calls == 2

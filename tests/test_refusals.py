@@ -1,8 +1,10 @@
 """What is refused: each fault by one clear sentence that names the file or key, and nothing on disk is changed.
 
-``FAULTS`` is the whole list, for a table.
+``FAULTS`` is the whole list; the README counts it.
 """
 
+import copy
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -12,14 +14,24 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save
-from test_exchange import IMPORT_FAULTS, layout_of
+from test_exchange import IMPORT_FAULTS, layout_of, vision_transformer
 from test_images import IMAGE_FAULTS
 
-from wiseft_nb import WiseftError, interpolate, load_classifier, save_classifier
+from wiseft_nb import (
+    WiseftError,
+    fine_tune,
+    interpolate,
+    load_classifier,
+    save_classifier,
+    sweep,
+    wise_ft,
+    zero_shot_classifier,
+)
 from wiseft_nb.benchmarks.folder import read_image
 from wiseft_nb.checkpoint import checksum
 from wiseft_nb.exchange import export_to_open_clip, import_classifier
 from wiseft_nb.files import write_whole
+from wiseft_nb.paths import ROOT
 
 ABOUT = "classifier.json"
 
@@ -220,3 +232,32 @@ def test_it_is_refused_in_one_sentence_and_nothing_is_changed(attempt, tmp_path,
     sentence = str(error.value)
     assert "\n" not in sentence and ". " not in sentence and ": " in sentence and len(sentence) < 900
     assert everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("use", [lambda a, b, _: wise_ft(a, b, 0.5), lambda a, b, on: sweep(a, b, on, [0.5])])
+def test_endpoints_that_mean_something_else_are_refused(use, fine_tuned, zero_shot, tiny):
+    """Their weights have the same names and shapes; only class names, layers or numbers tell them apart."""
+    turned = copy.deepcopy(fine_tuned)
+    turned.class_names = tuple(reversed(turned.class_names))
+    with pytest.raises(WiseftError, match="class names differ .*same order"):
+        use(zero_shot, turned, tiny)
+    quick, plain = (zero_shot_classifier(vision_transformer(quick), tiny) for quick in (True, False))
+    with pytest.raises(WiseftError, match="QuickGELU.*same activation"):
+        use(quick, plain, tiny)
+    broken = copy.deepcopy(fine_tuned)
+    broken.image_encoder.conv1.weight.data[0, 0, 0, 0] = float("nan")
+    with pytest.raises(WiseftError, match="conv1.* of the fine-tuned endpoint"):
+        use(zero_shot, broken, tiny)
+
+
+def test_a_benchmark_whose_classes_stand_in_another_order_is_refused(zero_shot, fine_tuned, tiny):
+    turned = dataclasses.replace(tiny, class_names=(*tiny.class_names[:3], "4", "3", *tiny.class_names[5:]))
+    for use in (lambda: sweep(zero_shot, fine_tuned, turned, [0.5]), lambda: fine_tune(zero_shot, turned)):
+        with pytest.raises(WiseftError, match="another order, first at number 3"):
+            use()
+
+
+def test_the_readme_counts_what_was_tried():
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "test_refusals" in line]
+    numbers = [int(row.split()[1]) for row in rows if row.split()[1].isdigit()]
+    assert numbers == [len(CLASSIFIER_FAULTS), len(IMPORT_FAULTS), len(IMAGE_FAULTS)]

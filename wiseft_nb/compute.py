@@ -1,6 +1,6 @@
 """How to run a network: exact by default, faster on request.
 
-Explained in notebook 04_measure_robustness.
+Explained in notebook 03_interpolate.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Compute:
     compile : bool
         Let ``torch.compile`` build the network first (needs a C++ compiler on the CPU; minutes at first).
 
-    Explained in notebook 04_measure_robustness.
+    Explained in notebook 03_interpolate.
     """
 
     precision: str = "float32"
@@ -41,7 +41,7 @@ class Compute:
     def prepare(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
         """A function from inputs, on any device, to the network's float32 outputs on its own device.
 
-        Explained in notebook 04_measure_robustness.
+        Explained in notebook 03_interpolate.
         """
         device = next(network.parameters()).device
         run = torch.compile(network) if self.compile else network

@@ -1,6 +1,6 @@
 """Weights from and for other code: the reference code, model soups, open_clip. Nothing is ever executed.
 
-Explained in notebook 11_use_real_clip.
+Explained in notebook 03_interpolate.
 """
 
 import copy
@@ -56,7 +56,7 @@ def import_classifier(
         If the file is a pickled module, or damaged, or its keys, shapes, dtypes or activation are not
         the clip's, or its head has not one row a class.
 
-    Explained in notebook 11_use_real_clip.
+    Explained in notebook 03_interpolate.
     """
     path = Path(path)
     check_class_names(class_names)
@@ -144,7 +144,7 @@ def export_to_open_clip(classifier: ImageClassifier, clip: Clip, folder: str | P
         If classifier and clip are of different architectures, the clip has a tokenizer of its own, or
         the files cannot be written.
 
-    Explained in notebook 11_use_real_clip.
+    Explained in notebook 03_interpolate.
     """
     folder = Path(folder)
     for key in ("embed_dim", "vision_cfg", "quick_gelu"):

@@ -22,7 +22,7 @@ from PIL import Image as PilImage
 from wiseft_nb.cache import fingerprint
 from wiseft_nb.checkpoint import load_classifier, save_classifier
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.files import write_whole
+from wiseft_nb.files import read_checked, write_checked
 from wiseft_nb.paths import BUILD
 from wiseft_nb.plots import set_style
 from wiseft_nb.zero_shot import ImageClassifier
@@ -112,17 +112,17 @@ def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:
     Explained in notebook 02_fine_tune.
     """
     path = BUILD / "kept" / f"{name}-{fingerprint(*key)[:12]}"
-    table = path.with_suffix(".csv")
+    table = path.with_suffix(".table")  # CSV below its hash
     try:
-        if table.exists():
-            return pd.read_csv(table)
+        if (content := read_checked(table)) is not None:
+            return pd.read_csv(io.BytesIO(content))
         if path.is_dir():
             return load_classifier(path)
-    except (WiseftError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
+    except WiseftError:
         pass  # damaged: make it again
     made = make()
     if isinstance(made, pd.DataFrame):
-        write_whole(table, made.to_csv(index=False).encode())
+        write_checked(table, made.to_csv(index=False).encode())
     else:
         save_classifier(made, path)
     return made

@@ -92,7 +92,8 @@ def transform_all(transform: Callable[[Image.Image], Tensor], images: Sequence[I
     """
     steps = getattr(transform, "transforms", [])
     if len(steps) > 2 and isinstance(steps[-2], ToTensor) and isinstance(steps[-1], Normalize):
-        sized = [Compose(steps[:-2])(image) for image in images]
+        to_size = Compose(steps[:-2])
+        sized = [to_size(image) for image in images]
         if all(isinstance(image, Image.Image) and image.mode == "RGB" for image in sized):
             pixels = torch.from_numpy(np.stack([np.asarray(image) for image in sized]))
             return steps[-1](pixels.permute(0, 3, 1, 2).contiguous().float().div(255))

@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.benchmarks.other_prompts import other_prompts
 from wiseft_nb.clip import Clip, load_clip
-from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
+from wiseft_nb.make.readme import write_between
 from wiseft_nb.paths import DATA, ROOT
 from wiseft_nb.plots import plot_robustness, set_style
 from wiseft_nb.robustness import fit_baseline, load_standard_models
@@ -28,8 +28,7 @@ from wiseft_nb.sweep import MEAN, mean_of_shifts, sweep
 from wiseft_nb.zero_shot import ImageClassifier, zero_shot_classifier
 
 RESULTS = DATA / "results"
-README, FIGURE = ROOT / "README.md", ROOT / "docs" / "effective_robustness.png"
-BEGIN, END = "<!-- headline -->", "<!-- /headline -->"
+FIGURE = ROOT / "docs" / "effective_robustness.png"
 SEEDS = (0, 1, 2)
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 LINEAR_RATES, LINEAR_EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 20
@@ -148,11 +147,7 @@ def write_readme(table: pd.DataFrame, n_shifts: int) -> None:
         name = "WiSE-FT, alpha 0.5" if model == "alpha 0.5" else model
         reference, mean = (figures[f"{model}, {place}"] for place in ("reference", "mean of shifts"))
         rows.append(f"| {name} | {reference:.1%} | {mean:.1%} |")
-    before, marker, rest = README.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (marker and end):
-        raise WiseftError(f"{README.name} lacks the lines {BEGIN} and {END}: put them where the table belongs")
-    README.write_text("\n".join([before + marker, *rows, end + after]))
+    write_between("headline", rows)
 
 
 def main() -> None:
