@@ -49,9 +49,6 @@ FULL = Size()
 QUICK = Size("RN50", classes=1, files=12, few=4, images=40)
 
 
-# Models and data
-
-
 def random_clip(architecture: str) -> Clip:
     """A CLIP of an architecture with random weights: as slow as a trained one."""
     with torch.random.fork_rng(devices=[]):
@@ -104,9 +101,6 @@ def agree(what: str, ours: object, other: object) -> None:
     """Refuse to time what gives another answer."""
     if not ours == other:
         raise WiseftError(f"{what}: ours gives {ours}, the other way {other}; a comparison of speed would say nothing")
-
-
-# The comparisons
 
 
 def head(size: Size, folder: Path) -> Sides:
@@ -223,9 +217,6 @@ def fine_tuning(size: Size, folder: Path) -> Sides:
     vectors = [nn.utils.parameters_to_vector(side().parameters()) for side in (ours, by_hand)]
     agree("fine_tune", bool(torch.allclose(*vectors, atol=1e-6)), True)
     return {"ours": ours, "by hand": by_hand}
-
-
-# What options change
 
 
 def compute_options(size: Size) -> list[dict]:
