@@ -5,7 +5,7 @@ never answered from an old entry. Entries lie under ``WISEFT_NB_CACHE`` (a folde
 it is not set) and are deleted, least recently used first, beyond ``WISEFT_NB_CACHE_GB`` gigabytes (10).
 Several processes may share one folder.
 
-Explained in notebook 02_fine_tune.
+Explained in notebook 03_interpolate.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from wiseft_nb.zero_shot import ImageClassifier
 def cache_folder() -> Path:
     """Where entries lie: ``WISEFT_NB_CACHE``, or ``build/cache``.
 
-    Explained in notebook 02_fine_tune.
+    Explained in notebook 03_interpolate.
     """
     return Path(os.environ.get("WISEFT_NB_CACHE") or BUILD / "cache")
 
@@ -44,7 +44,7 @@ def cache_folder() -> Path:
 def clear_cache() -> int:
     """Delete every entry; returns how many there were.
 
-    Explained in notebook 02_fine_tune.
+    Explained in notebook 03_interpolate.
     """
     entries = list(cache_folder().glob("*.entry*"))
     for path in entries:
@@ -116,7 +116,7 @@ def fingerprint(*parts: object) -> str:
     WiseftError
         If a part is of a kind whose content cannot be told.
 
-    Explained in notebook 02_fine_tune.
+    Explained in notebook 03_interpolate.
     """
     digest = hashlib.sha256()
     for part in parts:

@@ -1,6 +1,6 @@
 """What fine-tuning needs to go on where it was killed: weights, the optimizer's state, the step, the history.
 
-Explained in notebook 02_fine_tune.
+Explained in notebook 03_interpolate.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""How fast, at what cost: ``python -m wiseft_nb.make.benchmark`` (about 25 minutes on 2 quiet cores).
+"""How fast, at what cost: ``python -m wiseft_nb.make.benchmark`` (about half an hour on 2 cores).
 
 Ours, the naive way and open_clip's own, side by side in one process: within each repetition one after
 the other, so that a machine that speeds up or slows down does so for all. What is compared is first
@@ -13,7 +13,6 @@ import json
 import multiprocessing
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +27,6 @@ from wiseft_nb.make.readme import write_between
 from wiseft_nb.paths import DATA
 
 RESULT = DATA / "results" / "benchmark.json"
-Sides = dict[str, Callable[[], object]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Comparison:
     what: str
     against: str
     wanted: float
-    sides: Callable[[engine.Size, Path], Sides]
+    sides: Callable[[engine.Size, Path], engine.Sides]
     repetitions: int = 3
     cost: bool = False
 
@@ -93,14 +91,12 @@ COMPARISONS = {
 TABLES = ("compute", "memory", *growth.GROWTHS)
 
 
-def measured(sides: Sides, repetitions: int) -> dict[str, list[float]]:
+def measured(sides: engine.Sides, repetitions: int) -> dict[str, list[float]]:
     """Seconds of every side, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repetitions):
         for name, run in sides.items():
-            began = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - began)
+            seconds[name].append(engine.timed(run))
     return seconds
 
 

@@ -167,14 +167,17 @@ def sweep_files_by_workers(size: Size, folder: Path) -> Sides:
 def sweep_forward(size: Size, folder: Path) -> Sides:
     """From the files to the table, against nothing but the forward passes."""
     ends, files = two_ends(random_classifier(size.architecture)), jpeg_files(folder, size.few)
-    batches = [ends[0].collate([image for image, _ in files])[start : start + BATCH] for start in range(1)]
+    batches = ends[0].collate([image for image, _ in files]).split(BATCH)
+    labels = torch.tensor([label for _, label in files.files])
 
     @torch.no_grad()
-    def forward() -> None:
-        for _ in FEW_ALPHAS:
-            for images in batches:
-                ends[0](images)
+    def forward(passes: int = len(FEW_ALPHAS)) -> Tensor:
+        for _ in range(passes):
+            logits = torch.cat([ends[0](images) for images in batches])
+        return logits
 
+    accuracy = (forward(1).argmax(1) == labels).double().mean().item()
+    agree("sweep at alpha 0", our_sweep(ends, files, (0.0,)).accuracy.tolist(), [accuracy])
     return {"ours": lambda: our_sweep(ends, files, FEW_ALPHAS), "pure forward": forward}
 
 

@@ -139,15 +139,15 @@ def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
     fig.savefig(FIGURE, bbox_inches="tight")
 
 
-def write_readme(table: pd.DataFrame, n_shifts: int) -> None:
-    """Put the headline between the README's two markers."""
+def readme_rows(table: pd.DataFrame, n_shifts: int) -> list[str]:
+    """The README's headline table."""
     figures = table.set_index("figure")["median"]
     rows = [f"| digits, median of three seeds | MNIST | mean of {n_shifts} shifts |", "|---|---|---|"]
     for model in ("zero-shot", "fine-tuned", "alpha 0.5"):
         name = "WiSE-FT, alpha 0.5" if model == "alpha 0.5" else model
         reference, mean = (figures[f"{model}, {place}"] for place in ("reference", "mean of shifts"))
         rows.append(f"| {name} | {reference:.1%} | {mean:.1%} |")
-    write_between("headline", rows)
+    return rows
 
 
 def main() -> None:
@@ -168,7 +168,7 @@ def main() -> None:
     for name, table in tables.items():
         table.round(6).to_csv(RESULTS / f"{name}.csv", index=False)
     draw(sweeps, benchmark)
-    write_readme(tables["headline"], len(benchmark.shifts))
+    write_between("headline", readme_rows(tables["headline"], len(benchmark.shifts)))
     print(tables["headline"].round(4).to_string(index=False))
 
 

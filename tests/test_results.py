@@ -1,0 +1,46 @@
+"""What README and data/results state in words is what the committed tables hold."""
+
+import pandas as pd
+import pytest
+
+from wiseft_nb.make.readme import README
+from wiseft_nb.make.results import RESULTS, readme_rows
+
+BETTER = "alpha 0.5 above the better endpoint, mean of shifts"
+BEST = "best point within 1.5 points of the reference, above fine-tuned, mean of shifts"
+
+
+@pytest.fixture(scope="module")
+def headline():
+    return pd.read_csv(RESULTS / "headline.csv").set_index("figure")
+
+
+def test_the_readme_shows_the_headline(headline, benchmark):
+    inside = README.read_text(encoding="utf-8").partition("<!-- headline -->\n")[2].partition("\n<!-- /headline -->")[0]
+    assert inside.splitlines() == readme_rows(headline.reset_index(), len(benchmark.shifts))
+
+
+@pytest.mark.parametrize("figure", [BETTER, BEST])
+def test_what_falls_short_is_stated_as_measured(headline, figure):
+    row = 100 * headline.loc[figure]
+    stated = f"{row['median']:.1f} ({row['lowest']:.1f} to {row['highest']:.1f})"
+    assert stated in (RESULTS / "README.md").read_text(encoding="utf-8")
+
+
+def test_learning_rates_follow_their_rules():
+    """The largest within one standard error of the best; the linear classifier's the best, of equal ones the smallest."""
+    rates = pd.read_csv(RESULTS / "learning_rates.csv").drop_duplicates("lr").set_index("lr")
+    best = rates.mean_val_accuracy.max()
+    error = (best * (1 - best) / 500) ** 0.5
+    assert list(rates.index[rates.chosen]) == [rates.index[rates.mean_val_accuracy >= best - error].max()]
+    linear = pd.read_csv(RESULTS / "linear_rates.csv").set_index("lr")
+    assert list(linear.index[linear.chosen]) == [linear.mean_val_accuracy.idxmax()]
+
+
+def test_r_squared_is_as_good_as_stated(headline):
+    lines = headline.filter(like="R² of the line", axis=0)["median"]
+    good = {name.split(", ")[1] for name in lines.index[lines >= 0.7]}
+    stated = (
+        (RESULTS / "README.md").read_text(encoding="utf-8").partition("0.7 or more on seven (")[2].partition(")")[0]
+    )
+    assert good == set(stated.replace("`", "").split(", ")) and (lines >= 0.8).sum() == 1
