@@ -15,6 +15,7 @@ ROOMS = (
     "errors",
     "paths",
     "files",
+    "metrics",
     "benchmarks",
     "clip",
     "zero_shot",

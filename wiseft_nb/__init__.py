@@ -11,12 +11,13 @@ from wiseft_nb.checkpoint import load_classifier, save_classifier
 from wiseft_nb.clip import Clip, load_clip
 from wiseft_nb.compute import Compute
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
-from wiseft_nb.evaluate import Predictions, accuracy_interval, evaluate
+from wiseft_nb.evaluate import Predictions, evaluate
 from wiseft_nb.exchange import export_to_open_clip, import_classifier
 from wiseft_nb.exercises import check
 from wiseft_nb.explorer import robustness_explorer
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
 from wiseft_nb.interpolate import interpolate, wise_ft
+from wiseft_nb.metrics import accuracy_interval
 from wiseft_nb.notebook import keep, show, start
 from wiseft_nb.plots import (
     add_curve,

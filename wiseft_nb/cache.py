@@ -178,9 +178,9 @@ def fingerprint_input(classifier: ImageClassifier, dataset: Dataset) -> str:
 
     A transform's text may not tell all that it does; its outputs do.
     """
-    subset = getattr(dataset, "class_subset", None)
+    classes = [getattr(dataset, name, None) for name in ("class_subset", "class_groups")]
     ends = [dataset[0][0], dataset[len(dataset) - 1][0]] if len(dataset) else []
-    return fingerprint(dataset, subset, [classifier.collate([image]) for image in ends])
+    return fingerprint(dataset, classes, [classifier.collate([image]) for image in ends])
 
 
 def without_addresses(text: str) -> str:

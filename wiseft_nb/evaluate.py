@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from wiseft_nb.batches import Plan, batches, in_order
 from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
 from wiseft_nb.compute import EXACT, Compute
-from wiseft_nb.errors import WiseftError
+from wiseft_nb.metrics import Metric, accuracy, accuracy_interval
 from wiseft_nb.zero_shot import ImageClassifier
 
 
@@ -30,6 +29,11 @@ class Predictions:
         int64 ``(n,)``.
     class_subset : tuple of int or None
         The classes that occur; the others are left out of the argmax.
+    class_groups : tuple of tuples of int, or None
+        Where a label stands for several of the classifier's classes (ObjectNet: "chair" for four of
+        ImageNet's): the classes of each label. Its logit is the largest of theirs.
+    metric : function
+        What the dataset is judged by; see ``wiseft_nb.metrics``.
 
     Explained in notebook 04_measure_robustness.
     """
@@ -37,6 +41,14 @@ class Predictions:
     logits: Tensor
     labels: Tensor
     class_subset: tuple[int, ...] | None = None
+    class_groups: tuple[tuple[int, ...], ...] | None = None
+    metric: Metric = accuracy
+
+    @classmethod
+    def on(cls, dataset: Dataset, logits: Tensor, labels: Tensor) -> "Predictions":
+        """With the classes and the metric that the dataset asks for."""
+        asked = {name: getattr(dataset, name, None) for name in ("class_subset", "class_groups", "metric")}
+        return cls(logits, labels, **{name: value for name, value in asked.items() if value is not None})
 
     @property
     def n(self) -> int:
@@ -46,6 +58,8 @@ class Predictions:
     @property
     def predicted(self) -> Tensor:
         """The predicted class of each image, int64 ``(n,)``."""
+        if self.class_groups is not None:
+            return torch.stack([self.logits[:, list(g)].amax(1) for g in self.class_groups], dim=1).argmax(1)
         if self.class_subset is None:
             return self.logits.argmax(1)
         subset = torch.tensor(self.class_subset)
@@ -65,43 +79,8 @@ class Predictions:
         return accuracy_interval(int(self.correct.sum()), self.n, confidence)
 
     def row(self) -> dict[str, float]:
-        """The columns accuracy, n, low and high of a tidy table."""
-        return accuracy_row(int(self.correct.sum()), self.n)
-
-
-def accuracy_row(correct: int, n: int) -> dict[str, float]:
-    """The columns accuracy, n, low and high of a tidy table."""
-    low, high = accuracy_interval(correct, n)
-    return {"accuracy": correct / n, "n": n, "low": low, "high": high}
-
-
-def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Clopper-Pearson interval of an accuracy, as the paper draws it.
-
-    Parameters
-    ----------
-    correct, n : int
-        Images classified correctly, and all images.
-    confidence : float
-        In (0, 1).
-
-    Returns
-    -------
-    low, high : float
-        Fractions.
-
-    Examples
-    --------
-    >>> low, high = accuracy_interval(90, 100)
-    >>> round(low, 3), round(high, 3)
-    (0.824, 0.951)
-
-    Explained in notebook 04_measure_robustness.
-    """
-    if not 0 <= correct <= n or n < 1:
-        raise WiseftError(f"{correct} of {n} images correct: expected 0 <= correct <= n, and n of at least 1")
-    low, high = proportion_confint(correct, n, alpha=1 - confidence, method="beta")
-    return float(low), float(high)
+        """The columns accuracy, n, low and high of a tidy table, by the dataset's metric."""
+        return self.metric(self.predicted, self.labels)
 
 
 @torch.no_grad()
@@ -121,7 +100,8 @@ def evaluate(
     classifier : ImageClassifier
         Put into evaluation mode.
     dataset : Dataset
-        Map-style, yields ``(input, label)``; may have a ``class_subset``.
+        Map-style, yields ``(input, label)``; may have a ``class_subset``,
+        ``class_groups`` and ``metric``.
     batch_size : int
     cache : bool
         Whether to keep the predictions under ``WISEFT_NB_CACHE``, and answer from there where weights,
@@ -142,20 +122,19 @@ def evaluate(
 
     Explained in notebook 04_measure_robustness.
     """
-    subset = getattr(dataset, "class_subset", None)
     key = None
     if cache:
         seen = fingerprint_input(classifier, dataset)
         key = fingerprint("evaluate", classifier, seen, compute, batch_size, torch.__version__)
         found = recall(key)
         if found is not None:
-            return Predictions(found[0]["logits"], found[0]["labels"], subset)
+            return Predictions.on(dataset, found[0]["logits"], found[0]["labels"])
     forward = compute.prepare(classifier.eval())
     logits, labels = [], []
     for inputs, targets in prepared(classifier, dataset, in_order(len(dataset), batch_size), workers):
         logits.append(forward(inputs).cpu())
         labels.append(targets)
-    predictions = Predictions(torch.cat(logits), torch.cat(labels), subset)
+    predictions = Predictions.on(dataset, torch.cat(logits), torch.cat(labels))
     if key:
         remember(key, {"logits": predictions.logits, "labels": predictions.labels})
     return predictions

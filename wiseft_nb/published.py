@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.evaluate import accuracy_interval
+from wiseft_nb.metrics import accuracy_interval
 from wiseft_nb.paths import DATA
 from wiseft_nb.robustness import check_fractions, standard_by_testbed_rule, with_intervals
 from wiseft_nb.sweep import MEAN, mean_of_shifts

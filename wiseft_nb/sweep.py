@@ -5,7 +5,6 @@ Explained in notebook 03_interpolate.
 
 import copy
 import itertools
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -19,13 +18,16 @@ from wiseft_nb.batches import check_filled, in_order
 from wiseft_nb.benchmarks import Benchmark
 from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
 from wiseft_nb.compute import EXACT, Compute
-from wiseft_nb.evaluate import Predictions, accuracy_row, prepared
+from wiseft_nb.errors import WiseftError
+from wiseft_nb.evaluate import Predictions, prepared
 from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
+from wiseft_nb.metrics import accuracy
 from wiseft_nb.zero_shot import ImageClassifier, check_classes
 
 MEAN = "mean of shifts"
 BATCH = 250  # images in one forward pass
 CHUNK = 1000  # images held at a time: weights are mixed once for all of them
+Kept = tuple[Tensor, Tensor]  # predicted classes and labels of a chunk
 LogitsPath = Callable[
     [Tensor, Sequence[float]], Iterator[Tensor]
 ]  # images, alphas -> logits, one alpha after the other
@@ -60,7 +62,7 @@ def sweep(
     progress : bool
         Whether to show a progress bar.
     cache : bool
-        Whether to keep what was counted under ``WISEFT_NB_CACHE``: a sweep that was killed goes on from
+        Whether to keep what was predicted under ``WISEFT_NB_CACHE``: a sweep that was killed goes on from
         there, one with more alphas computes only those, and the table is the same to the last bit.
     compute : Compute
         Reduced precision and the like, for speed.
@@ -71,7 +73,8 @@ def sweep(
     -------
     pandas.DataFrame
         A row for each alpha and dataset: alpha, dataset, accuracy, n, low, high; fractions, with the
-        95 % Clopper-Pearson interval.
+        95 % Clopper-Pearson interval. A dataset with a ``metric`` of its own has that in place of the
+        accuracy.
 
     Raises
     ------
@@ -81,6 +84,8 @@ def sweep(
     Explained in notebook 03_interpolate.
     """
     alphas = [float(alpha) for alpha in alphas if check_alpha(alpha) is None]
+    if not alphas:
+        raise WiseftError("there is no alpha to sweep over: pass some, such as [0, 0.5, 1]")
     check_pair(zero_shot, fine_tuned)
     check_classes(zero_shot, benchmark)
     datasets = benchmark.test_sets if datasets is None else datasets
@@ -91,13 +96,14 @@ def sweep(
     with tqdm(total=sum(map(len, datasets.values())), desc="sweep (images)", disable=not progress) as bar:
         for name, dataset in datasets.items():
             seen = fingerprint(ends, fingerprint_input(zero_shot, dataset)) if cache else None
-            correct = count_correct(path, zero_shot, dataset, alphas, bar, seen, workers)
+            predicted, labels = predict_path(path, zero_shot, dataset, alphas, bar, seen, workers)
+            metric = getattr(dataset, "metric", None) or accuracy
             for alpha in alphas:
-                rows.append({"alpha": alpha, "dataset": name} | accuracy_row(correct[alpha], len(dataset)))
+                rows.append({"alpha": alpha, "dataset": name} | metric(predicted[alpha], labels))
     return pd.DataFrame(rows)
 
 
-def count_correct(
+def predict_path(
     path: LogitsPath,
     classifier: ImageClassifier,
     dataset: Dataset,
@@ -105,36 +111,34 @@ def count_correct(
     bar: tqdm,
     seen: str | None,
     workers: int | None,
-) -> Counter[float]:
-    """Images classified correctly for every alpha; a chunk is prepared once and run through all of them.
+) -> tuple[dict[float, Tensor], Tensor]:
+    """Predicted classes for every alpha, and labels; a chunk is prepared once and run through all of them.
 
-    ``seen`` is the fingerprint of all but alpha and chunk, if counts are to be kept.
+    ``seen`` is the fingerprint of all but alpha and chunk, if predictions are to be kept.
     """
-    correct: Counter[float] = Counter({alpha: 0 for alpha in alphas})
-    subset = getattr(dataset, "class_subset", None)
-    missing: dict[range, list[float]] = {}
     check_filled(dataset)
-    for start in range(0, len(dataset), CHUNK):
-        chunk = range(start, min(start + CHUNK, len(dataset)))
-        found = {alpha: recall(count_key(seen, alpha, chunk)) if seen else None for alpha in correct}
-        correct.update({alpha: kept[1]["correct"] for alpha, kept in found.items() if kept})
-        missing[chunk] = [alpha for alpha, kept in found.items() if not kept]
+    chunks = [range(start, min(start + CHUNK, len(dataset))) for start in range(0, len(dataset), CHUNK)]
+    found: dict[range, dict[float, Kept]] = {chunk: {} for chunk in chunks}
+    for chunk, alpha in itertools.product(chunks if seen else [], dict.fromkeys(alphas)):
+        if kept := recall(chunk_key(seen, alpha, chunk)):
+            found[chunk][alpha] = kept[0]["predicted"], kept[0]["labels"]
+    missing = {chunk: [a for a in dict.fromkeys(alphas) if a not in found[chunk]] for chunk in chunks}
     plans = {chunk: in_order(chunk.stop, BATCH, chunk.start) for chunk, todo in missing.items() if todo}
     ahead = prepared(classifier, dataset, [batch for plan in plans.values() for batch in plan], workers)
-    bar.update(sum(len(chunk) for chunk in missing if chunk not in plans))
+    bar.update(sum(len(chunk) for chunk in chunks if chunk not in plans))
     for chunk, plan in plans.items():
         images, labels = map(torch.cat, zip(*itertools.islice(ahead, len(plan)), strict=True))
         for alpha, logits in zip(missing[chunk], path(images, missing[chunk]), strict=True):
-            counted = int(Predictions(logits.cpu(), labels, subset).correct.sum())
-            correct[alpha] += counted
+            found[chunk][alpha] = Predictions.on(dataset, logits.cpu(), labels).predicted, labels
             if seen:
-                remember(count_key(seen, alpha, chunk), {}, {"correct": counted})
+                remember(chunk_key(seen, alpha, chunk), {"predicted": found[chunk][alpha][0], "labels": labels})
         bar.update(len(chunk))
-    return correct
+    predicted = {alpha: torch.cat([found[chunk][alpha][0] for chunk in chunks]) for alpha in alphas}
+    return predicted, torch.cat([found[chunk][alphas[0]][1] for chunk in chunks])
 
 
-def count_key(seen: str, alpha: float, chunk: range) -> str:
-    """Where the count of one alpha and chunk is kept."""
+def chunk_key(seen: str, alpha: float, chunk: range) -> str:
+    """Where the predictions of one alpha and chunk are kept."""
     return fingerprint(seen, alpha, chunk.start, chunk.stop)
 
 

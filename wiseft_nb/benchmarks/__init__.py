@@ -8,21 +8,25 @@ from pathlib import Path
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.digits import load_digits_benchmark
 from wiseft_nb.benchmarks.folder import load_folder_benchmark
+from wiseft_nb.benchmarks.parts import data_folder
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import unknown
 
 __all__ = ["Benchmark", "ImageSet", "load_benchmark", "load_templates"]
 
-BENCHMARKS = {"digits": load_digits_benchmark}
+BENCHMARKS = {"digits": lambda root: load_digits_benchmark()}  # each takes the folder that datasets lie in
 
 
-def load_benchmark(name: str | Path) -> Benchmark:
+def load_benchmark(name: str | Path, *, root: str | Path | None = None) -> Benchmark:
     """Load a benchmark by name, or from a folder of your own.
 
     Parameters
     ----------
     name : str or Path
         ``"digits"``, or a folder laid out as ``wiseft_nb.benchmarks.folder`` describes.
+    root : str or Path, optional
+        Where the datasets of a benchmark that does not ship lie, each in its official layout; by
+        default ``WISEFT_NB_DATA``, or ``build/datasets``.
 
     Returns
     -------
@@ -43,7 +47,7 @@ def load_benchmark(name: str | Path) -> Benchmark:
     Explained in notebook 00_start_here.
     """
     if name in BENCHMARKS:
-        return BENCHMARKS[name]()
+        return BENCHMARKS[name](data_folder(root))
     if Path(name).is_dir():
         return load_folder_benchmark(Path(name))
     raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder that exists")

@@ -5,11 +5,14 @@ Explained in notebook 00_start_here.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from torch.utils.data import Dataset
 
+from wiseft_nb.benchmarks.parts import Part, data_folder, missing_table
 from wiseft_nb.errors import WiseftError
 
 Template = str | Callable[[str], str]
@@ -24,16 +27,17 @@ class ImageSet(Dataset):
         uint8 of shape ``(n, height, width, 3)``.
     labels : numpy.ndarray
         int of shape ``(n,)``.
+    class_subset : tuple of int, optional
+        The classes that occur, if not all of them do.
 
     Explained in notebook 00_start_here.
     """
 
-    class_subset: tuple[int, ...] | None = None
-
-    def __init__(self, images: np.ndarray, labels: np.ndarray):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, class_subset: tuple[int, ...] | None = None):
         if len(images) != len(labels):
             raise WiseftError(f"{len(images)} images but {len(labels)} labels: give one label an image")
         self.images, self.labels = images, labels.astype(np.int64)
+        self.class_subset = class_subset
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,7 +47,7 @@ class ImageSet(Dataset):
 
     def subset(self, indices: np.ndarray) -> "ImageSet":
         """The images at ``indices``, in that order."""
-        return ImageSet(self.images[indices], self.labels[indices])
+        return ImageSet(self.images[indices], self.labels[indices], self.class_subset)
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,9 @@ class Benchmark:
     """A reference distribution (train, val, reference test set) and its shifts.
 
     Datasets are map-style and yield ``(input, label)``. A shift that has only some of the classes says
-    so in an attribute ``class_subset``, a tuple of class indices.
+    so in an attribute ``class_subset``, a tuple of class indices; one whose labels stand for several
+    classes each in ``class_groups``; one that is not judged by its accuracy in ``metric``
+    (``wiseft_nb.metrics``). ``parts`` lie below ``root``, those of a benchmark that does not ship.
 
     Explained in notebook 00_start_here.
     """
@@ -65,6 +71,8 @@ class Benchmark:
     shifts: dict[str, Dataset]
     reference_name: str = "reference"
     about: dict[str, str] = field(default_factory=dict)  # dataset name -> one line on what it is
+    parts: Sequence[Part] = ()
+    root: Path | None = None
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
@@ -73,6 +81,13 @@ class Benchmark:
     def test_sets(self) -> dict[str, Dataset]:
         """The reference test set and every shift, by name, the reference first."""
         return {self.reference_name: self.reference, **self.shifts}
+
+    def missing(self) -> pd.DataFrame:
+        """The parts that are not on disk: part, lacks (files), bytes, page, licence, download (whether it can be).
+
+        Explained in notebook 11_use_real_clip.
+        """
+        return missing_table(self.parts, data_folder(self.root))
 
 
 def check_class_names(class_names: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark
 from wiseft_nb.benchmarks.draw import Dice, warp
-from wiseft_nb.evaluate import accuracy_row
+from wiseft_nb.metrics import accuracy_row
 from wiseft_nb.paths import DATA
 
 TABLE = DATA / "baselines" / "digits.csv"

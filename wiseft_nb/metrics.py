@@ -1,0 +1,123 @@
+"""Predictions -> a figure with its interval: accuracy, and what some datasets are judged by instead.
+
+A metric is a function from predicted classes and labels, int ``(n,)`` both, to the columns accuracy, n,
+low and high of a tidy table. A dataset names its own in an attribute ``metric``.
+
+Explained in notebook 04_measure_robustness.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import f1_score
+from statsmodels.stats.proportion import proportion_confint
+from torch import Tensor
+
+from wiseft_nb.errors import WiseftError
+
+Metric = Callable[[Tensor, Tensor], dict[str, float]]
+
+
+def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Clopper-Pearson interval of an accuracy, as the paper draws it.
+
+    Parameters
+    ----------
+    correct, n : int
+        Images classified correctly, and all images.
+    confidence : float
+        In (0, 1).
+
+    Returns
+    -------
+    low, high : float
+        Fractions.
+
+    Examples
+    --------
+    >>> low, high = accuracy_interval(90, 100)
+    >>> round(low, 3), round(high, 3)
+    (0.824, 0.951)
+
+    Explained in notebook 04_measure_robustness.
+    """
+    if not 0 <= correct <= n or n < 1:
+        raise WiseftError(f"{correct} of {n} images correct: expected 0 <= correct <= n, and n of at least 1")
+    low, high = proportion_confint(correct, n, alpha=1 - confidence, method="beta")
+    return float(low), float(high)
+
+
+def accuracy_row(correct: int, n: int) -> dict[str, float]:
+    """The columns accuracy, n, low and high of a tidy table."""
+    low, high = accuracy_interval(correct, n)
+    return {"accuracy": correct / n, "n": n, "low": low, "high": high}
+
+
+def accuracy(predicted: Tensor, labels: Tensor) -> dict[str, float]:
+    """The fraction of images whose class was predicted, with its Clopper-Pearson interval."""
+    return accuracy_row(int((predicted == labels).sum()), len(labels))
+
+
+@dataclass(frozen=True)
+class WorstGroupAccuracy:
+    """The accuracy of the group it is lowest in, with that group's interval and n (FMoW: regions; Koh et al. 2021).
+
+    Attributes
+    ----------
+    groups : sequence of int or str
+        The group of each image; groups without images do not count.
+
+    Explained in notebook 11_use_real_clip.
+    """
+
+    groups: Sequence[int | str]
+
+    def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+        correct, groups = (predicted == labels).numpy(), np.asarray(self.groups)
+        rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in np.unique(groups)]
+        return min(rows, key=lambda row: row["accuracy"])
+
+
+@dataclass(frozen=True)
+class MacroF1:
+    """The mean over classes of F1, of the classes that occur among the labels (iWildCam; Koh et al. 2021).
+
+    The interval is the bootstrap's, from 200 draws of images with a fixed seed.
+
+    Explained in notebook 11_use_real_clip.
+    """
+
+    draws: int = 200
+
+    def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+        y, x = labels.numpy(), predicted.numpy()
+        rng = np.random.default_rng(0)
+        drawn = [macro_f1(y[rows], x[rows]) for rows in rng.integers(0, len(y), (self.draws, len(y)))]
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        return {"accuracy": macro_f1(y, x), "n": len(y), "low": float(low), "high": float(high)}
+
+
+def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
+    """scikit-learn's macro-averaged F1 over the classes that occur among the labels."""
+    return float(f1_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0))
+
+
+@dataclass(frozen=True)
+class PmK:
+    """The fraction of anchor frames that are right together with all their neighbours (Shankar et al. 2021).
+
+    Attributes
+    ----------
+    neighbourhoods : sequence of sequences of int
+        For each anchor the indices of its frames in the dataset, itself among them. With the anchors
+        alone this is pm-0, the plain accuracy; with up to ten frames on both sides pm-10.
+
+    Explained in notebook 11_use_real_clip.
+    """
+
+    neighbourhoods: Sequence[Sequence[int]]
+
+    def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+        correct = predicted == labels
+        return accuracy_row(sum(bool(correct[list(f)].all()) for f in self.neighbourhoods), len(self.neighbourhoods))
