@@ -28,6 +28,7 @@ ROOMS = (
     "fine_tune",
     "interpolate",
     "evaluate",
+    "classify",
     "sweep",
     "robustness",
     "analyse",

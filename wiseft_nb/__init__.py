@@ -8,6 +8,7 @@ published, plots, widgets and explorer, exercises, and last notebook.
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark, load_templates
 from wiseft_nb.cache import clear_cache
 from wiseft_nb.checkpoint import load_classifier, save_classifier
+from wiseft_nb.classify import classify
 from wiseft_nb.clip import Clip, load_clip
 from wiseft_nb.compute import Compute
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
@@ -58,6 +59,7 @@ __all__ = [
     "add_curve",
     "add_model",
     "check",
+    "classify",
     "clear_cache",
     "effective_robustness",
     "evaluate",

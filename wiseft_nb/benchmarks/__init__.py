@@ -13,6 +13,7 @@ from wiseft_nb.benchmarks.cifar import load_cifar10_benchmark
 from wiseft_nb.benchmarks.digits import load_digits_benchmark
 from wiseft_nb.benchmarks.folder import load_folder_benchmark
 from wiseft_nb.benchmarks.parts import data_folder
+from wiseft_nb.benchmarks.table import load_table_benchmark
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import unknown
 
@@ -31,8 +32,9 @@ def load_benchmark(
     root: str | Path | None = None,
     shifts: Sequence[str] | None = None,
     complete: bool = True,
+    seed: int = 0,
 ) -> Benchmark:
-    """Load a benchmark by name, or from a folder of your own.
+    """Load a benchmark by name, or from images of your own: a folder, or a table.
 
     Nothing is downloaded: what is not on disk is left out, ``Benchmark.missing`` says where it comes
     from, and ``Benchmark.download`` fetches it.
@@ -40,15 +42,18 @@ def load_benchmark(
     Parameters
     ----------
     name : str or Path
-        ``"digits"``, which ships; ``"cifar10"``; or a folder laid out as ``wiseft_nb.benchmarks.folder``
-        describes.
+        ``"digits"``, which ships; ``"cifar10"``; or the path of a folder or CSV of your own, laid out as
+        ``wiseft_nb.benchmarks.folder`` describes.
     root : str or Path, optional
         Where the datasets of a benchmark that does not ship lie, each in its official layout; by
         default ``WISEFT_NB_DATA``, or ``build/datasets``.
     shifts : sequence of str, optional
         The shifts to read, by name or pattern (``"cifar10-c/*/5"``); by default those usually reported.
     complete : bool
-        Whether to refuse a dataset that has not as many images as the official one.
+        Whether to refuse a dataset that has not as many images as the official one, and to look at every
+        image of your own and refuse them if there are problems, all named at once.
+    seed : int
+        Decides which images of your own are held out, where they come without a split.
 
     Returns
     -------
@@ -74,5 +79,7 @@ def load_benchmark(
         benchmark = BENCHMARKS[name](data_folder(root), shifts, complete)
         return dataclasses.replace(benchmark, reload=again) if benchmark.parts else benchmark
     if Path(name).is_dir():
-        return load_folder_benchmark(Path(name))
-    raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder that exists")
+        return load_folder_benchmark(Path(name), seed, complete)
+    if Path(name).is_file():
+        return load_table_benchmark(Path(name), seed, complete)
+    raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder or CSV that exists")
