@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ON_CONDA = {"torch": "pytorch-cpu"}  # everything else has the same name, `_` and `-` aside
 NOT_PACKAGES = {"python", "pip", "make"}
 COMES_WITH = {  # imported, and not in pyproject because another package needs it
+    "huggingface_hub": "open_clip_torch",
     "IPython": "ipywidgets",
     "ipykernel": "jupyterlab",
     "nbclient": "nbconvert",

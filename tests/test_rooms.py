@@ -17,6 +17,7 @@ ROOMS = (
     "files",
     "metrics",
     "benchmarks",
+    "clip_files",
     "clip",
     "zero_shot",
     "checkpoint",

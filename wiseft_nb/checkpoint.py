@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from wiseft_nb.benchmarks.base import check_class_names
-from wiseft_nb.clip import check_depth
+from wiseft_nb.clip_files import check_depth
 from wiseft_nb.errors import WiseftError, reason
 from wiseft_nb.files import write_whole
 from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier, check_finite
