@@ -25,6 +25,7 @@ ROOMS = (
     "cache",
     "compute",
     "batches",
+    "recipes",
     "training_state",
     "fine_tune",
     "interpolate",

@@ -7,7 +7,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -19,71 +18,12 @@ from wiseft_nb.batches import batches, collate_with, in_order, shuffled
 from wiseft_nb.benchmarks import Benchmark
 from wiseft_nb.cache import fingerprint, fingerprint_input
 from wiseft_nb.compute import EXACT, Compute
-from wiseft_nb.errors import FineTuneDiverged, WiseftError, unknown
+from wiseft_nb.errors import FineTuneDiverged
+from wiseft_nb.recipes import FineTuneConfig
 from wiseft_nb.training_state import restore_training, save_training
 from wiseft_nb.zero_shot import ImageClassifier, check_classes, check_finite
 
-METHODS = ("end-to-end", "linear")
 SAVE_SECONDS = 60  # between two saves within an epoch
-
-
-@dataclass(frozen=True)
-class FineTuneConfig:
-    """How to fine-tune. The defaults suit the bundled CLIP on ``digits``.
-
-    The paper's recipe for CLIP ViT-B/16 on ImageNet (Wortsman et al. 2022, appendix D) is lr 3e-5,
-    batch size 512, 10 epochs, 500 warm-up steps, weight decay 0.1.
-
-    Attributes
-    ----------
-    method : {"end-to-end", "linear"}
-        Train all weights, or the classification head alone.
-    epochs, batch_size : int
-    lr : float
-        Peak learning rate of AdamW: a linear warm-up to it, a cosine from it to 0.
-    weight_decay : float
-    warmup : float
-        Length of the warm-up as a fraction of all steps, in [0, 1).
-    label_smoothing : float
-        In [0, 1).
-    clip_norm : float
-        Gradients are scaled down to this norm.
-    train_batchnorm : bool
-        False keeps BatchNorm's statistics at their pretrained values and its layers in evaluation
-        mode, so that what changes are the weights alone; True also moves the statistics.
-    seed : int
-        Decides the order of the images and their crops.
-
-    Explained in notebook 02_fine_tune.
-    """
-
-    method: str = "end-to-end"
-    epochs: int = 8
-    batch_size: int = 128
-    lr: float = 3e-3
-    weight_decay: float = 0.1
-    warmup: float = 0.1
-    label_smoothing: float = 0.0
-    clip_norm: float = 1.0
-    train_batchnorm: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise WiseftError(f"FineTuneConfig.seed is {self.seed}: expected 0 or more")
-        if self.method not in METHODS:
-            raise unknown("fine-tuning method", self.method, METHODS)
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected 1 or more")
-        for name in ("lr", "weight_decay", "clip_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise WiseftError(
-                    f"FineTuneConfig.{name} is {getattr(self, name)}: expected a finite number, 0 or more"
-                )
-        for name in ("warmup", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected a number in [0, 1)")
 
 
 def fine_tune(
@@ -173,6 +113,7 @@ def train(
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
     plan = shuffled(len(data["train"]), config.batch_size, config.epochs, config.seed)
     steps, per_epoch = len(plan), len(plan) // config.epochs
+    warmup = config.warmup_share(steps)
     step, losses = restore_training(key, module, optimizer, classifier.history) if key else (0, [])
     good = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     forward, saved = compute.prepare(module), time.monotonic()
@@ -182,7 +123,7 @@ def train(
         for inputs, labels in ahead:
             torch.manual_seed(plan[step][1])
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * schedule(step, steps, config.warmup)
+                group["lr"] = config.lr * schedule(step, steps, warmup)
             loss = F.cross_entropy(forward(inputs), labels.to(device), label_smoothing=config.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
