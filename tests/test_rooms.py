@@ -14,6 +14,7 @@ PACKAGE = Path(wiseft_nb.__file__).parent
 ROOMS = (
     "errors",
     "paths",
+    "processes",
     "files",
     "metrics",
     "benchmarks",

@@ -195,9 +195,9 @@ def cost_of_an_image(name: str) -> tuple[int, int, int]:
     with torch.device("meta"):  # shapes without memory
         tower = _build_vision_tower(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), quick_gelu=True)
         size = config["vision_cfg"]["image_size"]
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            with FlopCounterMode(display=False) as counter:
-                tower(torch.empty(1, 3, size, size))
+        counter = FlopCounterMode(display=False)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), counter:
+            tower(torch.empty(1, 3, size, size))
     own = {parameter.untyped_storage()._cdata for parameter in tower.parameters()}
     activations = sum(storage.nbytes() for key, storage in kept.items() if key not in own)
     return sum(p.numel() for p in tower.parameters()), counter.get_total_flops(), activations
