@@ -68,15 +68,19 @@ class WorstGroupAccuracy:
     ----------
     groups : sequence of int or str
         The group of each image; groups without images do not count.
+    ignored : sequence of int or str
+        Groups that do not count.
 
     Explained in notebook 11_use_real_clip.
     """
 
     groups: Sequence[int | str]
+    ignored: Sequence[int | str] = ()
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
         correct, groups = (predicted == labels).numpy(), np.asarray(self.groups)
-        rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in np.unique(groups)]
+        counted = [g for g in np.unique(groups) if g not in self.ignored]
+        rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in counted]
         return min(rows, key=lambda row: row["accuracy"])
 
 
