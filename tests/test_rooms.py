@@ -23,6 +23,7 @@ ROOMS = (
     "zero_shot",
     "checkpoint",
     "exchange",
+    "onnx_export",
     "cache",
     "compute",
     "batches",

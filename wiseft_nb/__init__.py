@@ -20,6 +20,7 @@ from wiseft_nb.fine_tune import fine_tune
 from wiseft_nb.interpolate import interpolate, wise_ft
 from wiseft_nb.metrics import accuracy_interval
 from wiseft_nb.notebook import keep, show, start
+from wiseft_nb.onnx_export import export_to_onnx
 from wiseft_nb.plots import (
     add_curve,
     add_model,
@@ -64,6 +65,7 @@ __all__ = [
     "clear_cache",
     "effective_robustness",
     "evaluate",
+    "export_to_onnx",
     "export_to_open_clip",
     "fine_tune",
     "fit_baseline",

@@ -5,6 +5,7 @@ Explained in notebook 03_interpolate.
 
 import copy
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from wiseft_nb.checkpoint import CONVERT, check_state
 from wiseft_nb.clip import Clip
 from wiseft_nb.errors import WiseftError, reason
 from wiseft_nb.files import write_whole
+from wiseft_nb.processes import is_main
 from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier
 
 OURS = "image_encoder."
@@ -136,7 +138,7 @@ def export_to_open_clip(classifier: ImageClassifier, clip: Clip, folder: str | P
     """Write the folder that ``open_clip.create_model_and_transforms("local-dir:…")`` reads.
 
     The classifier's image tower joins the clip's text tower; the head is left out: open_clip makes one
-    from prompts. The configuration is written last.
+    from prompts. It is written beside its place first, and open_clip must compute the same features.
 
     Raises
     ------
@@ -164,9 +166,36 @@ def export_to_open_clip(classifier: ImageClassifier, clip: Clip, folder: str | P
     check_state({name: state[name] for name in state if name.startswith("visual.")}, tower, "the classifier")
     config = {"model_cfg": clip.config["model_cfg"], "preprocess_cfg": classifier.config["preprocess_cfg"]}
     content = json.dumps(config, indent=2, default=list).encode()
-    write_whole(
-        folder / "open_clip_model.safetensors",
-        save({name: tensor.contiguous() for name, tensor in (state | tower).items()}),
-    )
-    write_whole(folder / "open_clip_config.json", content)
+    weights = save({name: tensor.contiguous() for name, tensor in (state | tower).items()})
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="checking-") as beside:
+            write_export(Path(beside), weights, content)
+            check_export(classifier, Path(beside))
+    except OSError as error:
+        raise WiseftError(f"{folder.parent} cannot be written ({error.strerror}): choose another folder") from error
+    write_export(folder, weights, content)
     return folder
+
+
+def write_export(folder: Path, weights: bytes, config: bytes) -> None:
+    """The two files of open_clip's layout, the configuration last."""
+    write_whole(folder / "open_clip_model.safetensors", weights)
+    write_whole(folder / "open_clip_config.json", config)
+
+
+@torch.no_grad()
+def check_export(classifier: ImageClassifier, folder: Path) -> None:
+    """Refuse an export that open_clip does not read as the same image encoder."""
+    if not is_main():
+        return  # it has written nothing
+    theirs = open_clip.create_model(f"local-dir:{folder}").visual.eval()
+    ours = copy.deepcopy(classifier.image_encoder).cpu().eval()
+    side = classifier.config["preprocess_cfg"]["size"]
+    height, width = (side, side) if isinstance(side, int) else side
+    images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    if not torch.equal(theirs(images), ours(images)):
+        raise WiseftError(
+            "open_clip does not compute with the exported weights what the classifier does, so nothing was written: "
+            "pass the clip the classifier was made from"
+        )

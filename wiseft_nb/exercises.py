@@ -67,10 +67,28 @@ def examine_effective_robustness(answer: Callable) -> None:
         assert abs(given - expected) < 1e-6, f"effective_robustness{case} should be {expected:.4f}, not {given:.4f}"
 
 
+def predict_groups(logits: Tensor, groups: list[tuple[int, ...]]) -> Tensor:
+    """Reference for 11.1: logits ``(n, classes)`` and groups of classes to the winning group of each image."""
+    return torch.stack([logits[:, list(group)].amax(dim=1) for group in groups], dim=1).argmax(dim=1)
+
+
+def examine_predict_groups(answer: Callable) -> None:
+    logits, groups = torch.randn(20, 6, generator=torch.Generator().manual_seed(0)), [(1, 2, 4), (0,), (5, 1)]
+    logits[0], logits[1] = torch.tensor([0.0, 0, 0, 9, 1, 0]), torch.tensor([4.0, 5, -9, 0, -9, -9])
+    given, expected = answer(logits.clone(), groups), predict_groups(logits, groups)
+    assert given.shape == expected.shape, f"one group an image is expected, shape (20,), not {tuple(given.shape)}"
+    assert given[0] != 3, "the answer is the number of a group, and class 3 is in none"
+    assert given[1] == 0, "a group is as strong as its strongest class: take the largest logit, not the mean"
+    assert torch.equal(given, expected), (
+        f"images {(given != expected).nonzero().flatten().tolist()} are in other groups"
+    )
+
+
 EXERCISES = {
     "01.1": Exercise(average_prompts, examine_average_prompts),
     "03.1": Exercise(interpolate, examine_interpolate),
     "04.1": Exercise(effective_robustness, examine_effective_robustness),
+    "11.1": Exercise(predict_groups, examine_predict_groups),
 }
 
 

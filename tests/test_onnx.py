@@ -1,0 +1,80 @@
+"""What is exported to ONNX says what the classifier says, for any number of images, or is not written."""
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import open_clip
+import pytest
+import torch
+
+from wiseft_nb import Compute, WiseftError, evaluate, export_to_onnx, load_clip, onnx_export, zero_shot_classifier
+from wiseft_nb.batches import in_order
+from wiseft_nb.evaluate import prepared
+
+
+@pytest.fixture(scope="module")
+def transformer(tmp_path_factory, tiny):
+    """A tiny vision transformer with random weights."""
+    from safetensors.torch import save_file
+
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    folder = tmp_path_factory.mktemp("vit")
+    torch.manual_seed(0)
+    save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    return zero_shot_classifier(load_clip(folder), tiny)
+
+
+@pytest.mark.parametrize("kind", ["resnet", "transformer"])
+def test_onnxruntime_says_what_the_classifier_says(kind, fine_tuned, transformer, tiny, tmp_path):
+    classifier = {"resnet": fine_tuned, "transformer": transformer}[kind]
+    path = export_to_onnx(classifier, tmp_path / "classifier.onnx")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    expected = evaluate(classifier, tiny.reference)
+    for n in (1, 7, 100):
+        ((images, _),) = prepared(classifier, tiny.reference.subset(range(n)), in_order(n, n))
+        (logits,) = session.run(None, {"images": images.numpy()})
+        np.testing.assert_allclose(logits, expected.logits[:n], rtol=1e-3, atol=1e-3)
+        assert (logits.argmax(1) == expected.predicted[:n].numpy()).all()
+    about = {prop.key: json.loads(prop.value) for prop in onnx.load(path).metadata_props}
+    preprocess_cfg = json.loads(json.dumps(classifier.config["preprocess_cfg"], default=list))
+    assert about == {"class_names": list(classifier.class_names), "preprocess_cfg": preprocess_cfg}
+    assert sorted(tmp_path.iterdir()) == [path], "one file"
+
+
+def test_what_does_not_agree_is_refused_and_not_written(transformer, tmp_path, monkeypatch):
+    class Wrong(onnxruntime.InferenceSession):
+        def run(self, *args):
+            return [logits + 1 for logits in super().run(*args)]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Wrong)
+    (tmp_path / "mine.onnx").write_bytes(b"before")
+    with pytest.raises(WiseftError, match="onnxruntime's logits differ .* nothing was written"):
+        export_to_onnx(transformer, tmp_path / "mine.onnx")
+    assert (tmp_path / "mine.onnx").read_bytes() == b"before"
+
+
+def test_without_the_packages_the_error_says_what_to_install(transformer, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(WiseftError, match=r'pip install "wiseft-nb\[onnx\]"'):
+        export_to_onnx(transformer, tmp_path / "mine.onnx")
+
+
+def test_weights_that_one_file_cannot_hold_are_refused(transformer, tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, "LIMIT", 1000)
+    with pytest.raises(WiseftError, match="one ONNX file holds 2"):
+        export_to_onnx(transformer, tmp_path / "mine.onnx")
+
+
+def test_the_classifier_is_left_as_it_was(transformer, tmp_path):
+    before = {name: tensor.clone() for name, tensor in transformer.state_dict().items()}
+    export_to_onnx(transformer, tmp_path / "mine.onnx")
+    assert all(torch.equal(before[name], tensor) for name, tensor in transformer.state_dict().items())
+    assert Compute().prepare(transformer)(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
