@@ -14,10 +14,11 @@ from wiseft_nb.errors import unknown
 
 __all__ = ["Benchmark", "ImageSet", "load_benchmark", "load_templates"]
 
-BENCHMARKS = {"digits": lambda root: load_digits_benchmark()}  # each takes the folder that datasets lie in
+# Each takes the folder that datasets lie in, and whether they must be whole.
+BENCHMARKS = {"digits": lambda root, complete: load_digits_benchmark()}
 
 
-def load_benchmark(name: str | Path, *, root: str | Path | None = None) -> Benchmark:
+def load_benchmark(name: str | Path, *, root: str | Path | None = None, complete: bool = True) -> Benchmark:
     """Load a benchmark by name, or from a folder of your own.
 
     Parameters
@@ -27,6 +28,8 @@ def load_benchmark(name: str | Path, *, root: str | Path | None = None) -> Bench
     root : str or Path, optional
         Where the datasets of a benchmark that does not ship lie, each in its official layout; by
         default ``WISEFT_NB_DATA``, or ``build/datasets``.
+    complete : bool
+        Refuse a dataset that does not hold as many images as were published; False takes what is there.
 
     Returns
     -------
@@ -47,7 +50,7 @@ def load_benchmark(name: str | Path, *, root: str | Path | None = None) -> Bench
     Explained in notebook 00_start_here.
     """
     if name in BENCHMARKS:
-        return BENCHMARKS[name](data_folder(root))
+        return BENCHMARKS[name](data_folder(root), complete=complete)
     if Path(name).is_dir():
         return load_folder_benchmark(Path(name))
     raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder that exists")
