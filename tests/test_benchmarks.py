@@ -301,13 +301,13 @@ PARTS = ("train", "val", "reference", "shifts/night")
 def folder(tmp_path):
     """Three classes, and a shift that has two of them."""
     folder = tmp_path / "pets"
-    for part in PARTS:
+    for k, part in enumerate(PARTS):
         for label, name in enumerate(("cat", "dog", "owl")):
             if part == "shifts/night" and name == "cat":
                 continue
             (folder / part / name).mkdir(parents=True)
             for i in range(2):
-                Image.new("RGB", (20, 30), (80 * label, 100 * i, 0)).save(folder / part / name / f"{i}.png")
+                Image.new("RGB", (20, 30), (80 * label, 100 * i, k)).save(folder / part / name / f"{i}.png")
     about = {"class_names": ["cat", "dog", "owl"], "templates": ["a photo of a {}."]}
     (folder / "benchmark.json").write_text(json.dumps(about))
     return folder
@@ -350,11 +350,11 @@ def test_without_templates_the_simple_one_is_used_and_a_name_is_looked_up(folder
 
 
 def test_a_folder_that_is_no_benchmark_says_what_it_lacks(tmp_path):
-    with pytest.raises(WiseftError, match=r"benchmark\.json, train, val, reference"):
+    with pytest.raises(WiseftError, match="it lacks train, and folders of images"):
         load_benchmark(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"class_names": null}', "\udcff"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"class_names": null}', "\udcff"])
 def test_a_damaged_description_is_refused_by_name(folder, text):
     (folder / "benchmark.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(WiseftError, match=r"benchmark\.json"):

@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
+import warnings
 
+import huggingface_hub
 import open_clip
 import pytest
 import torch
@@ -102,7 +105,8 @@ def test_a_bad_weights_file_of_an_architecture_is_refused(architecture, tmp_path
         state = open_clip.create_model(architecture).state_dict()
         save_file(state, path) if ending == "safetensors" else torch.save(state, path)
         path.write_bytes(path.read_bytes()[:5000])
-    with pytest.raises(WiseftError, match="cannot be loaded"):
+    says = "is no file, and no tag" if damage == "missing" else "cannot be loaded"
+    with pytest.raises(WiseftError, match=says):
         load_clip(architecture, pretrained=str(path))
 
 
@@ -153,3 +157,125 @@ def test_weights_of_another_architecture_are_refused(folder):
     save_file(state, folder / WEIGHTS)
     with pytest.raises(WiseftError, match="cannot be loaded"):
         load_clip(folder)
+
+
+# Published weights, of which none can be fetched here
+
+
+def random_weights(name, folder, quick_gelu=False):
+    """A small open_clip model with random weights, in a file."""
+    model = open_clip.create_model(name, force_quick_gelu=quick_gelu)
+    path = folder / "weights.safetensors"
+    save_file({key: tensor.contiguous() for key, tensor in model.state_dict().items()}, path)
+    return path
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A small architecture under a published name, so that tags apply to it."""
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16},
+        "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", config)
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32-quickgelu", config | {"quick_gelu": True})
+
+
+def activations(clip):
+    return {type(m).__name__ for m in clip.model.modules()} & {"GELU", "QuickGELU"}
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "expected"),
+    [
+        ("ViT-B-32", "openai", "QuickGELU"),
+        ("ViT-B/32", "openai", "QuickGELU"),
+        ("ViT-B-32-quickgelu", "openai", "QuickGELU"),
+        ("ViT-B-32", "laion2b_s34b_b79k", "GELU"),
+    ],
+)
+def test_a_tag_is_loaded_with_the_activation_it_was_trained_with(small, tmp_path, monkeypatch, name, tag, expected):
+    """open_clip warns and goes on with the wrong one: its weights load, and answer worse."""
+    path = random_weights("ViT-B-32", tmp_path)
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda *args, **kwargs: str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load_clip(name, pretrained=tag)
+    assert activations(loaded) == {expected} and loaded.config["model_cfg"].get("quick_gelu", False) == (
+        expected == "QuickGELU"
+    )
+
+
+def test_a_weights_file_has_the_activation_that_is_said_with_it(small, tmp_path):
+    path = random_weights("ViT-B-32", tmp_path)
+    assert activations(load_clip("ViT-B-32", pretrained=path)) == {"GELU"}
+    quick = load_clip("ViT-B-32", pretrained=path, quick_gelu=True)
+    assert activations(quick) == {"QuickGELU"} and quick.config["model_cfg"]["quick_gelu"]
+    with pytest.raises(WiseftError, match="load ViT-B-32 instead"):
+        load_clip("ViT-B-32-quickgelu", pretrained=path, quick_gelu=False)
+    with pytest.raises(WiseftError, match="was trained with quick_gelu True"):
+        load_clip("ViT-B-32", pretrained="openai", quick_gelu=False)
+    with pytest.raises(WiseftError, match="no file, and no tag of ViT-B-32: expected one of .*laion400m_e32"):
+        load_clip("ViT-B-32", pretrained="openia")
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network, and no cache of an earlier download."""
+
+    def refuse(*args, **kwargs):
+        raise OSError("Network is unreachable: cannot connect")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "says"),
+    [
+        (
+            "ViT-B-32",
+            "openai",
+            "fetch open_clip_config.json and open_clip_model.safetensors from .*clip_224.openai, put both into one folder",
+        ),
+        ("ViT-B-32", "laion2b_s34b_b79k", "https://huggingface.co/laion/CLIP-ViT-B-32-laion2B-s34B-b79K"),
+        (
+            "ViTamin-S",
+            "datacomp1b",
+            r"fetch https://\S+/ViTamin-S/\S+\.bin, and call load_clip\('ViTamin-S', pretrained='path/of/the/file'\)",
+        ),
+        ("hf-hub:laion/CLIP-ViT-B-32-laion2B-s34B-b79K", None, "put both into one folder, and call load_clip"),
+    ],
+)
+def test_without_a_network_the_error_names_the_file_and_where_to_put_it(offline, small, name, tag, says):
+    with pytest.raises(WiseftError, match=f"could not be fetched .*{says}") as error:
+        load_clip(name, pretrained=tag)
+    assert "\n" not in str(error.value)
+
+
+def test_a_hub_repository_is_loaded_like_a_folder(folder, clip, monkeypatch):
+    def from_folder(model_id, filename=None, **_):
+        assert model_id == "somebody/digits"
+        return str(folder / (filename or "open_clip_model.safetensors"))
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", from_folder)
+    loaded = load_clip("hf-hub:somebody/digits")
+    assert loaded.config["model_cfg"] == clip.config["model_cfg"]
+    ours, theirs = loaded.model.state_dict(), clip.model.state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(WiseftError, match="device 'cuda:99' cannot be used here .* pass device='cpu'"):
+        load_clip("digits-rn", device="cuda:99")
+
+
+def test_an_archive_that_runs_code_is_not_opened(small, tmp_path):
+    """OpenAI's own files are TorchScript: to load one is to run it."""
+    path = tmp_path / "ViT-B-32.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with pytest.raises(WiseftError, match="cannot be loaded .*TorchScript"):
+        load_clip("ViT-B-32", pretrained=path)

@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ON_CONDA = {"torch": "pytorch-cpu"}  # everything else has the same name, `_` and `-` aside
 NOT_PACKAGES = {"python", "pip", "make"}
 COMES_WITH = {  # imported, and not in pyproject because another package needs it
+    "huggingface_hub": "open_clip_torch",
     "IPython": "ipywidgets",
     "ipykernel": "jupyterlab",
     "nbclient": "nbconvert",
@@ -40,7 +41,9 @@ IMPORTED_AS = {
 def declared(*groups):
     """Requirements of pyproject.toml by canonical name."""
     lines = PROJECT["dependencies"] + [line for group in groups for line in PROJECT["optional-dependencies"][group]]
-    return {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+    found = {canonicalize_name(r.name): r for r in map(Requirement, lines)}
+    ours = found.pop(PROJECT["name"], None)  # an extra may name other extras of this package
+    return found | (declared(*ours.extras) if ours else {})
 
 
 def pins():
@@ -51,8 +54,9 @@ def pins():
 
 def conda():
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
+    by_pip = [line for entry in listed if isinstance(entry, dict) for line in entry["pip"] if line != "-e ."]
     plain = {}
-    for line in (entry for entry in listed if isinstance(entry, str)):
+    for line in [entry for entry in listed if isinstance(entry, str)] + by_pip:
         name, ranges = re.fullmatch(r"([\w.-]+)\s*(.*)", line).groups()
         if name not in NOT_PACKAGES:
             plain[canonicalize_name(name)] = ranges.replace(" ", "")

@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from wiseft_nb import WiseftError, keep, load_benchmark, load_classifier, load_clip, notebook, save_classifier
-from wiseft_nb.benchmarks.folder import read_image
+from wiseft_nb.benchmarks.images import read_image
 from wiseft_nb.checkpoint import checksum
 from wiseft_nb.exchange import import_classifier
 from wiseft_nb.paths import DATA

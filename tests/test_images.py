@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from wiseft_nb import WiseftError, load_benchmark
-from wiseft_nb.benchmarks.folder import ImageFiles, read_image
+from wiseft_nb.benchmarks.folder import ImageFiles
+from wiseft_nb.benchmarks.images import read_image
 
 SHAPE = (5, 7)  # rows, columns: not square, so that a turned image shows
 GREY = np.arange(35, dtype=np.uint8).reshape(SHAPE) * 7
@@ -314,4 +315,4 @@ def test_a_class_name_reaches_no_other_folder(tmp_path, name):
     (tmp_path / "mine" / "outside").mkdir()
     Image.fromarray(COLOUR).save(tmp_path / "mine" / "outside" / "0.png")
     (tmp_path / "mine" / "benchmark.json").write_text(json.dumps({"class_names": ["cat", name]}))
-    assert [label for _, label in load_benchmark(tmp_path / "mine").train] == [0]
+    assert [label for _, label in load_benchmark(tmp_path / "mine", complete=False).train] == [0]

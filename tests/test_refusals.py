@@ -27,7 +27,7 @@ from wiseft_nb import (
     wise_ft,
     zero_shot_classifier,
 )
-from wiseft_nb.benchmarks.folder import read_image
+from wiseft_nb.benchmarks.images import read_image
 from wiseft_nb.checkpoint import checksum
 from wiseft_nb.exchange import export_to_open_clip, import_classifier
 from wiseft_nb.files import write_whole

@@ -8,6 +8,7 @@ published, plots, widgets and explorer, exercises, and last notebook.
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark, load_templates
 from wiseft_nb.cache import clear_cache
 from wiseft_nb.checkpoint import load_classifier, save_classifier
+from wiseft_nb.classify import classify
 from wiseft_nb.clip import Clip, load_clip
 from wiseft_nb.compute import Compute
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
@@ -15,7 +16,7 @@ from wiseft_nb.evaluate import Predictions, evaluate
 from wiseft_nb.exchange import export_to_open_clip, import_classifier
 from wiseft_nb.exercises import check
 from wiseft_nb.explorer import robustness_explorer
-from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
+from wiseft_nb.fine_tune import fine_tune
 from wiseft_nb.interpolate import interpolate, wise_ft
 from wiseft_nb.metrics import accuracy_interval
 from wiseft_nb.notebook import keep, show, start
@@ -30,6 +31,7 @@ from wiseft_nb.plots import (
     save_figure,
 )
 from wiseft_nb.published import own_model, published, published_tables
+from wiseft_nb.recipes import FineTuneConfig, recipe_table
 from wiseft_nb.robustness import (
     Baseline,
     effective_robustness,
@@ -58,6 +60,7 @@ __all__ = [
     "add_curve",
     "add_model",
     "check",
+    "classify",
     "clear_cache",
     "effective_robustness",
     "evaluate",
@@ -82,6 +85,7 @@ __all__ = [
     "plot_robustness",
     "published",
     "published_tables",
+    "recipe_table",
     "relative_robustness",
     "robustness_explorer",
     "save_classifier",

@@ -67,6 +67,8 @@ def batches(
     Explained in notebook 02_fine_tune.
     """
     check_filled(dataset)
+    if not plan:  # of several processes, one may have no share
+        return
     if workers is None:
         workers = default_workers(dataset)
     workers = min(workers, len(plan))

@@ -30,6 +30,7 @@ from wiseft_nb.benchmarks import Benchmark, ImageSet
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.files import read_checked, write_checked
 from wiseft_nb.paths import BUILD
+from wiseft_nb.processes import from_main, is_main
 from wiseft_nb.zero_shot import ImageClassifier
 
 
@@ -54,11 +55,15 @@ def clear_cache() -> int:
 
 def recall(key: str) -> tuple[dict[str, Tensor], dict] | None:
     """Tensors and facts remembered under a key; None, with a warning where one was damaged, if there are none."""
-    path = entry(key)
+    return from_main(lambda: read_entry(entry(key)))
+
+
+def read_entry(path: Path) -> tuple[dict[str, Tensor], dict] | None:
+    """What ``remember`` wrote into a file; None if it is not there or damaged."""
     try:
         content = read_checked(path)
     except WiseftError as error:
-        warnings.warn(f"{error}; it is computed again", stacklevel=3)
+        warnings.warn(f"{error}; it is computed again", stacklevel=5)
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         return None
@@ -72,6 +77,8 @@ def recall(key: str) -> tuple[dict[str, Tensor], dict] | None:
 
 def remember(key: str, tensors: Mapping[str, Tensor], facts: Mapping = {}) -> None:
     """Keep tensors and JSON-able facts under a key; where that fails, warn and go on without."""
+    if not is_main():
+        return
     try:
         write_checked(entry(key), json.dumps(facts).encode() + b"\n" + save(dict(tensors)))
     except WiseftError as error:

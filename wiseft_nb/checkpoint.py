@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from wiseft_nb.benchmarks.base import check_class_names
-from wiseft_nb.clip import check_depth
+from wiseft_nb.clip_files import check_depth
 from wiseft_nb.errors import WiseftError, reason
 from wiseft_nb.files import write_whole
+from wiseft_nb.processes import is_main, wait
 from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier, check_finite
 
 ABOUT = "classifier.json"
@@ -65,8 +66,9 @@ def save_classifier(classifier: ImageClassifier, folder: str | Path) -> Path:
     write_whole(folder / name, weights)
     write_whole(folder / ABOUT, content)
     for old in folder.glob("classifier-*.safetensors"):
-        if old.name != name:
+        if old.name != name and is_main():
             old.unlink(missing_ok=True)
+    wait()  # so that all processes find it whole
     return folder
 
 

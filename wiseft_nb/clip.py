@@ -3,20 +3,18 @@
 Explained in notebook 01_build_zero_shot.
 """
 
-import json
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import open_clip
 import torch
-from open_clip.model import CLIPTextCfg, CLIPVisionCfg, _build_text_tower, _build_vision_tower
+from open_clip.pretrained import get_pretrained_cfg
 from open_clip.transformer import text_global_pool
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from wiseft_nb.clip_files import check_device, check_size, check_weights, fetched, read_config
 from wiseft_nb.errors import WiseftError, reason, unknown
 from wiseft_nb.paths import DATA
 
@@ -83,27 +81,35 @@ def encode_used_columns(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
     return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 
-def load_clip(name: str | Path, pretrained: str | None = None) -> Clip:
-    """Load the bundled CLIP, a local folder in open_clip's layout, or any open_clip model.
+def load_clip(
+    name: str | Path, pretrained: str | Path | None = None, *, quick_gelu: bool | None = None, device: str = "cpu"
+) -> Clip:
+    """Load the bundled CLIP, a folder or hub repository in open_clip's layout, or any open_clip model.
 
     Parameters
     ----------
     name : str or Path
-        ``"digits-rn"`` (bundled, needs no network), a folder with ``open_clip_config.json`` and
-        weights, or an open_clip architecture such as ``"ViT-B-32"``.
-    pretrained : str, optional
+        ``"digits-rn"`` (bundled, needs no network), a folder with ``open_clip_config.json`` and weights,
+        ``"hf-hub:organisation/name"``, or an architecture such as ``"ViT-B-32"`` or ``"ViT-B/32"``.
+    pretrained : str or Path, optional
         For an architecture: a pretrained tag such as ``"openai"``, or a weights file. Tags download.
+    quick_gelu : bool, optional
+        The activation an architecture is built with. A tag knows what it was trained with, and that is
+        taken; a weights file does not, so say it here if it is not the architecture's own.
+    device : str
+        ``"cpu"``, ``"cuda"`` or another device of torch's; what is made from the clip stays there.
 
     Returns
     -------
     Clip
-        In evaluation mode, on the CPU, float32.
+        In evaluation mode, float32.
 
     Raises
     ------
     WiseftError
-        If the name is unknown (the error lists the bundled ones), or a weights file is missing,
-        truncated or does not fit.
+        If the name is unknown (the error lists the bundled ones), the device is not there, weights
+        cannot be fetched (it names the file and where to put it), or a file is missing, truncated or
+        does not fit.
 
     Examples
     --------
@@ -112,26 +118,27 @@ def load_clip(name: str | Path, pretrained: str | None = None) -> Clip:
 
     Explained in notebook 01_build_zero_shot.
     """
+    check_device(device)
     folder = BUNDLED / name if (BUNDLED / name / "open_clip_config.json").exists() else Path(name)
+    arguments: dict = {"device": device}
     if folder.is_dir():
         config = read_config(folder)
         check_weights(folder)
-        identifier, arguments = f"local-dir:{folder}", {}
+        identifier = f"local-dir:{folder}"
+    elif str(name).startswith("hf-hub:"):
+        identifier = str(name)
+        config = {"model_cfg": fetched(identifier, None, lambda: open_clip.get_model_config(identifier))}
     else:
-        config = open_clip.get_model_config(str(name))
-        if config is None:
-            known = [p.parent.name for p in BUNDLED.glob("*/open_clip_config.json")]
-            hint = ", a folder in open_clip's layout, or one of open_clip.list_models()"
-            raise unknown("CLIP model", str(name), known, hint)
-        if pretrained is None:
-            tags = open_clip.list_pretrained_tags_by_model(str(name))
-            raise WiseftError(f"{name} has no weights of its own: pass pretrained=, one of {tags} or a weights file")
-        config = {"model_cfg": config, "preprocess_cfg": {}}
-        identifier, arguments = str(name), {"pretrained": pretrained}
+        identifier = str(name).replace("@", "-").replace("px", "").replace("/", "-")
+        config = {"model_cfg": architecture(identifier, str(name), pretrained, quick_gelu)}
+        # open_clip itself would only warn, and compute with the wrong activation
+        arguments |= {"pretrained": str(pretrained), "force_quick_gelu": config["model_cfg"].get("quick_gelu", False)}
     try:
         if folder.is_dir():
             check_size(config["model_cfg"], folder)
-        model, augment, preprocess = open_clip.create_model_and_transforms(identifier, **arguments)
+        model, augment, preprocess = fetched(
+            identifier, pretrained, lambda: open_clip.create_model_and_transforms(identifier, **arguments)
+        )
         tokenizer = open_clip.get_tokenizer(identifier)
     except WiseftError:
         raise
@@ -143,59 +150,28 @@ def load_clip(name: str | Path, pretrained: str | None = None) -> Clip:
     return Clip(str(name), model.eval(), tokenizer, preprocess, augment, config)
 
 
-def read_config(folder: Path) -> dict:
-    """``open_clip_config.json`` of a folder; says so if it is missing or no such file."""
-    path = folder / "open_clip_config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        return {"model_cfg": config["model_cfg"], "preprocess_cfg": config.get("preprocess_cfg", {})}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WiseftError(f"{path} cannot be read ({error!r}): expected open_clip's JSON with a model_cfg") from error
-
-
-def check_weights(folder: Path) -> None:
-    """Refuse a folder without weights, a pickle, and a truncated safetensors file."""
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        raise WiseftError(f"{folder} holds no *.safetensors weights: copy open_clip_model.safetensors into it")
-    for path in weights:
-        try:
-            with safe_open(path, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise WiseftError(f"{path} is damaged or truncated ({error}): copy it again") from error
-
-
-def check_size(model_cfg: dict, folder: Path) -> None:
-    """Refuse a configuration far larger than the weights beside it, before any memory is asked for."""
-    stored, tensors = 0, 0
-    for path in folder.glob("*.safetensors"):
-        with safe_open(path, framework="pt") as file:
-            shapes = [file.get_slice(name).get_shape() for name in list(file.keys())]
-            stored, tensors = stored + sum(map(math.prod, shapes)), tensors + len(shapes)
-    vision_cfg, text_cfg = model_cfg["vision_cfg"], model_cfg["text_cfg"]
-    for tower in (vision_cfg, text_cfg):
-        check_depth(tower.get("layers", 0), tensors)
-    if "hf_model_name" in text_cfg:
-        return  # its size stands in a configuration of its own
-    arguments = (model_cfg["embed_dim"], model_cfg.get("quick_gelu", False))
-    with torch.device("meta"):  # shapes without memory
-        towers = [
-            _build_vision_tower(
-                arguments[0], CLIPVisionCfg(**vision_cfg | {"timm_model_pretrained": False}), arguments[1]
-            ),
-            _build_text_tower(arguments[0], CLIPTextCfg(**text_cfg), arguments[1]),
-        ]
-    asked = sum(p.numel() for tower in towers for p in tower.parameters())
-    if asked > 2 * stored:
+def architecture(identifier: str, name: str, pretrained: str | Path | None, quick_gelu: bool | None) -> dict:
+    """open_clip's configuration of an architecture, with the activation the weights were trained with."""
+    config = open_clip.get_model_config(identifier)
+    if config is None:
+        known = [p.parent.name for p in BUNDLED.glob("*/open_clip_config.json")]
+        hint = ", a folder in open_clip's layout, hf-hub:…, or one of open_clip.list_models()"
+        raise unknown("CLIP model", name, known, hint)
+    tags = open_clip.list_pretrained_tags_by_model(identifier)
+    if pretrained is None:
+        raise WiseftError(f"{name} has no weights of its own: pass pretrained=, one of {tags} or a weights file")
+    tag = get_pretrained_cfg(identifier, str(pretrained))
+    if not tag and not Path(pretrained).is_file():
+        raise WiseftError(f"pretrained {str(pretrained)!r} is no file, and no tag of {name}: expected one of {tags}")
+    trained_with = tag.get("quick_gelu", False) if tag else quick_gelu
+    if tag and quick_gelu not in (None, trained_with):
         raise WiseftError(
-            f"{folder / 'open_clip_config.json'} asks for {asked:,} weights, but {stored:,} are stored: "
-            "copy the configuration that belongs to these weights"
+            f"{name} {pretrained} was trained with quick_gelu {trained_with}: leave quick_gelu out, the tag knows"
         )
-
-
-def check_depth(layers: int | list[int], tensors: int) -> None:
-    """Refuse more layers than there are tensors: to build a million would take hours, even without memory."""
-    depth = sum(layers) if isinstance(layers, list | tuple) else layers
-    if depth > tensors:
-        raise WiseftError(f"the configuration names {depth} layers, expected fewer than the {tensors} tensors stored")
+    built_with = config.get("quick_gelu", False)
+    if built_with and trained_with is False:
+        plain = identifier.removesuffix("-quickgelu")
+        raise WiseftError(f"{name} computes with QuickGELU, its weights were trained with GELU: load {plain} instead")
+    if trained_with:
+        config["quick_gelu"] = True
+    return config

@@ -14,6 +14,7 @@ from wiseft_nb.batches import Plan, batches, in_order
 from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
 from wiseft_nb.compute import EXACT, Compute
 from wiseft_nb.metrics import Metric, accuracy, accuracy_interval
+from wiseft_nb.processes import gather, share
 from wiseft_nb.zero_shot import ImageClassifier
 
 
@@ -93,7 +94,7 @@ def evaluate(
     compute: Compute = EXACT,
     workers: int | None = None,
 ) -> Predictions:
-    """Run a classifier over a dataset.
+    """Run a classifier over a dataset; several processes share it, and all get the whole.
 
     Parameters
     ----------
@@ -130,10 +131,8 @@ def evaluate(
         if found is not None:
             return Predictions.on(dataset, found[0]["logits"], found[0]["labels"])
     forward = compute.prepare(classifier.eval())
-    logits, labels = [], []
-    for inputs, targets in prepared(classifier, dataset, in_order(len(dataset), batch_size), workers):
-        logits.append(forward(inputs).cpu())
-        labels.append(targets)
+    ahead = prepared(classifier, dataset, share(in_order(len(dataset), batch_size)), workers)
+    logits, labels = zip(*gather((forward(inputs).cpu(), targets) for inputs, targets in ahead), strict=True)
     predictions = Predictions.on(dataset, torch.cat(logits), torch.cat(labels))
     if key:
         remember(key, {"logits": predictions.logits, "labels": predictions.labels})

@@ -9,10 +9,13 @@ import os
 from pathlib import Path
 
 from wiseft_nb.errors import WiseftError
+from wiseft_nb.processes import is_main
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
     """Write a file beside its place, under a name of this process, and move it there.
+
+    Of several processes only the first writes.
 
     ``durable`` waits until the disk has it: without, a power cut could keep the name and lose the content.
 
@@ -23,6 +26,8 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
 
     Explained in notebook 03_interpolate.
     """
+    if not is_main():
+        return
     part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

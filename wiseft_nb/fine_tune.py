@@ -7,83 +7,26 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from wiseft_nb.batches import batches, collate_with, in_order, shuffled
+from wiseft_nb.batches import Plan, batches, collate_with, in_order, shuffled
 from wiseft_nb.benchmarks import Benchmark
 from wiseft_nb.cache import fingerprint, fingerprint_input
 from wiseft_nb.compute import EXACT, Compute
-from wiseft_nb.errors import FineTuneDiverged, WiseftError, unknown
+from wiseft_nb.errors import FineTuneDiverged, WiseftError
+from wiseft_nb.processes import add_up, count, gather, is_main, own_device, share
+from wiseft_nb.recipes import FineTuneConfig
 from wiseft_nb.training_state import restore_training, save_training
 from wiseft_nb.zero_shot import ImageClassifier, check_classes, check_finite
 
-METHODS = ("end-to-end", "linear")
 SAVE_SECONDS = 60  # between two saves within an epoch
-
-
-@dataclass(frozen=True)
-class FineTuneConfig:
-    """How to fine-tune. The defaults suit the bundled CLIP on ``digits``.
-
-    The paper's recipe for CLIP ViT-B/16 on ImageNet (Wortsman et al. 2022, appendix D) is lr 3e-5,
-    batch size 512, 10 epochs, 500 warm-up steps, weight decay 0.1.
-
-    Attributes
-    ----------
-    method : {"end-to-end", "linear"}
-        Train all weights, or the classification head alone.
-    epochs, batch_size : int
-    lr : float
-        Peak learning rate of AdamW: a linear warm-up to it, a cosine from it to 0.
-    weight_decay : float
-    warmup : float
-        Length of the warm-up as a fraction of all steps, in [0, 1).
-    label_smoothing : float
-        In [0, 1).
-    clip_norm : float
-        Gradients are scaled down to this norm.
-    train_batchnorm : bool
-        False keeps BatchNorm's statistics at their pretrained values and its layers in evaluation
-        mode, so that what changes are the weights alone; True also moves the statistics.
-    seed : int
-        Decides the order of the images and their crops.
-
-    Explained in notebook 02_fine_tune.
-    """
-
-    method: str = "end-to-end"
-    epochs: int = 8
-    batch_size: int = 128
-    lr: float = 3e-3
-    weight_decay: float = 0.1
-    warmup: float = 0.1
-    label_smoothing: float = 0.0
-    clip_norm: float = 1.0
-    train_batchnorm: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise WiseftError(f"FineTuneConfig.seed is {self.seed}: expected 0 or more")
-        if self.method not in METHODS:
-            raise unknown("fine-tuning method", self.method, METHODS)
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected 1 or more")
-        for name in ("lr", "weight_decay", "clip_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise WiseftError(
-                    f"FineTuneConfig.{name} is {getattr(self, name)}: expected a finite number, 0 or more"
-                )
-        for name in ("warmup", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected a number in [0, 1)")
 
 
 def fine_tune(
@@ -98,7 +41,8 @@ def fine_tune(
 ) -> ImageClassifier:
     """Fine-tune a copy of a classifier on the benchmark's training set.
 
-    Only reference data is used: ``benchmark.train`` to learn, ``benchmark.val`` to watch.
+    Only reference data is used: ``benchmark.train`` to learn, ``benchmark.val`` to watch. Several
+    processes (``accelerate launch``) share each batch, and all end with the same weights.
 
     Parameters
     ----------
@@ -113,7 +57,7 @@ def fine_tune(
         that was killed goes on from there and ends with the same weights, bit for bit; one that
         finished is not run again.
     compute : Compute
-        Reduced precision and the like, for speed.
+        Reduced precision and the like, for speed; micro-batches and checkpointing, for memory.
     workers : int, optional
         Processes that prepare batches ahead; how many does not change the result.
 
@@ -136,8 +80,10 @@ def fine_tune(
     check_finite(zero_shot.state_dict(), "the classifier to fine-tune")
     check_classes(zero_shot, benchmark)
     classifier = copy.deepcopy(zero_shot)
-    classifier.history = []
+    classifier.to(own_device(next(classifier.parameters()).device)).history = []
     key = None
+    if config.train_batchnorm and (compute.micro_batch or count() > 1):
+        raise WiseftError("BatchNorm's statistics of a batch cannot be had in pieces: train_batchnorm=False")
     if cache:
         seen = [fingerprint_input(zero_shot, data) for data in (benchmark.train, benchmark.val)]
         key = fingerprint("fine_tune", zero_shot, config, compute, seen, torch.__version__)
@@ -147,7 +93,11 @@ def fine_tune(
         if config.method == "linear":
             data = {name: features(classifier, part, workers) for name, part in data.items()}
             module, collater = classifier.classification_head, None
-        train(module, collater, classifier, data, config, progress, key, compute, workers)
+        set_checkpointing(module, compute.checkpointing)
+        try:
+            train(module, collater, classifier, data, config, progress, key, compute, workers)
+        finally:
+            set_checkpointing(module, False)
     return classifier.eval()
 
 
@@ -172,20 +122,32 @@ def train(
     fused = (device := parameters[0].device).type in ("cpu", "cuda")  # one pass over the weights instead of ten
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
     plan = shuffled(len(data["train"]), config.batch_size, config.epochs, config.seed)
+    pieces = [share(in_pieces(batch, compute.micro_batch, config)) for batch in plan]
     steps, per_epoch = len(plan), len(plan) // config.epochs
+    warmup = config.warmup_share(steps)
     step, losses = restore_training(key, module, optimizer, classifier.history) if key else (0, [])
     good = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     forward, saved = compute.prepare(module), time.monotonic()
     set_train_mode(module, config.train_batchnorm)
-    with tqdm(total=steps, initial=step, desc=f"fine-tuning ({config.method})", disable=not progress) as bar:
-        ahead = batches(data["train"], plan[step:], collate_with(collater, augment=True), classes, workers)
-        for inputs, labels in ahead:
-            torch.manual_seed(plan[step][1])
+    with tqdm(
+        total=steps, initial=step, desc=f"fine-tuning ({config.method})", disable=not (progress and is_main())
+    ) as bar:
+        todo = [piece for own in pieces[step:] for piece in own]
+        ahead = batches(data["train"], todo, collate_with(collater, augment=True), classes, workers)
+        for (whole, _), own in zip(plan[step:], pieces[step:], strict=True):
             for group in optimizer.param_groups:
-                group["lr"] = config.lr * schedule(step, steps, config.warmup)
-            loss = F.cross_entropy(forward(inputs), labels.to(device), label_smoothing=config.label_smoothing)
+                group["lr"] = config.lr * schedule(step, steps, warmup)
             optimizer.zero_grad()
-            loss.backward()
+            loss = torch.zeros((), device=device)
+            for _, seed in own:
+                inputs, labels = next(ahead)
+                torch.manual_seed(seed)
+                logits, labels = forward(inputs), labels.to(device)
+                part = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
+                part = part * (len(labels) / len(whole))  # so that the parts of a batch add up to its mean
+                part.backward()
+                loss = loss + part.detach()
+            loss = add_up(parameters, loss)
             norm = nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             finite = torch.isfinite(loss) and torch.isfinite(norm)
             if finite:
@@ -209,6 +171,28 @@ def train(
             if key and (ended or time.monotonic() - saved > SAVE_SECONDS):
                 save_training(key, module, optimizer, step, losses, classifier.history)
                 saved = time.monotonic()
+
+
+def in_pieces(batch: tuple[Sequence[int], int], size: int | None, config: FineTuneConfig) -> Plan:
+    """A batch as one piece, or in pieces of ``size``, each with a seed of its own.
+
+    By default as many as there are processes: whatever their number, pieces of one size give one result.
+    """
+    indices, seed = batch
+    size = size or math.ceil(config.batch_size / count())
+    if size >= len(indices):
+        return [batch]
+    seeds = np.random.SeedSequence([seed, size]).generate_state(math.ceil(len(indices) / size), np.uint64)
+    return [(indices[k * size : (k + 1) * size], int(own)) for k, own in enumerate(seeds)]
+
+
+def set_checkpointing(network: nn.Module, on: bool) -> None:
+    """Let a tower of transformers compute activations again instead of keeping them."""
+    tower = getattr(network, "image_encoder", None)
+    if tower is not None and not isinstance(tower, ModifiedResNet) and hasattr(tower, "set_grad_checkpointing"):
+        tower.set_grad_checkpointing(on)
+    elif on and tower is not None:
+        raise WiseftError(f"{type(tower).__name__} has no gradient checkpointing: leave Compute(checkpointing) out")
 
 
 def schedule(step: int, steps: int, warmup: float) -> float:
@@ -247,8 +231,8 @@ def accuracy(
 ) -> float:
     """Fraction of a dataset that ``module`` gets right."""
     module.eval()
-    ahead = batches(dataset, in_order(len(dataset), 250), collate_with(collater), classes, workers)
-    correct = [forward(inputs).argmax(1).cpu() == labels for inputs, labels in ahead]
+    ahead = batches(dataset, share(in_order(len(dataset), 250)), collate_with(collater), classes, workers)
+    correct = gather(forward(inputs).argmax(1).cpu() == labels for inputs, labels in ahead)
     return torch.cat(correct).float().mean().item()
 
 
@@ -257,12 +241,10 @@ def features(classifier: ImageClassifier, dataset: Dataset, workers: int | None)
     """The image encoder's features of a dataset, computed once, without augmentation."""
     encode = EXACT.prepare(classifier.eval().image_encoder)
     plan, classes = in_order(len(dataset), 250), len(classifier.class_names)
-    found = [
-        (feature, int(label))
-        for inputs, labels in batches(dataset, plan, collate_with(classifier), classes, workers)
-        for feature, label in zip(encode(inputs).cpu(), labels, strict=True)
-    ]
-    return found  # a list of (feature, label) is a map-style dataset
+    ahead = batches(dataset, share(plan), collate_with(classifier), classes, workers)
+    found = gather((encode(inputs).cpu(), labels.tolist()) for inputs, labels in ahead)
+    # a list of (feature, label) is a map-style dataset
+    return [pair for encoded, labels in found for pair in zip(encoded, labels, strict=True)]
 
 
 def all_finite(parameters: Sequence[Tensor]) -> bool:

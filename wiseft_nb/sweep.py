@@ -22,6 +22,7 @@ from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions, prepared
 from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
 from wiseft_nb.metrics import accuracy
+from wiseft_nb.processes import alone, count, gather, is_main, share
 from wiseft_nb.zero_shot import ImageClassifier, check_classes
 
 MEAN = "mean of shifts"
@@ -48,7 +49,7 @@ def sweep(
     """Accuracy of the interpolated classifier on the reference and every shift, for every alpha.
 
     Every image is read and preprocessed once, however many alphas; memory holds a chunk of images, the
-    two sets of weights and one more. If the two differ in the head alone, the encoder runs once too:
+    two sets of weights and one more. Several processes share the chunks, and all get the table. If the two differ in the head alone, the encoder runs once too:
     logits are then linear in alpha.
 
     Parameters
@@ -93,7 +94,9 @@ def sweep(
     path = kind(zero_shot, fine_tuned, compute)
     ends = fingerprint("sweep", kind.__name__, zero_shot, fine_tuned, compute, torch.__version__) if cache else ""
     rows = []
-    with tqdm(total=sum(map(len, datasets.values())), desc="sweep (images)", disable=not progress) as bar:
+    with tqdm(
+        total=sum(map(len, datasets.values())), desc="sweep (images)", disable=not (progress and is_main())
+    ) as bar:
         for name, dataset in datasets.items():
             seen = fingerprint(ends, fingerprint_input(zero_shot, dataset)) if cache else None
             predicted, labels = predict_path(path, zero_shot, dataset, alphas, bar, seen, workers)
@@ -117,24 +120,39 @@ def predict_path(
     ``seen`` is the fingerprint of all but alpha and chunk, if predictions are to be kept.
     """
     check_filled(dataset)
-    chunks = [range(start, min(start + CHUNK, len(dataset))) for start in range(0, len(dataset), CHUNK)]
+    size = max(BATCH, CHUNK // count() // BATCH * BATCH)  # several processes take smaller chunks, of the same batches
+    chunks = [range(start, min(start + size, len(dataset))) for start in range(0, len(dataset), size)]
     found: dict[range, dict[float, Kept]] = {chunk: {} for chunk in chunks}
     for chunk, alpha in itertools.product(chunks if seen else [], dict.fromkeys(alphas)):
         if kept := recall(chunk_key(seen, alpha, chunk)):
             found[chunk][alpha] = kept[0]["predicted"], kept[0]["labels"]
     missing = {chunk: [a for a in dict.fromkeys(alphas) if a not in found[chunk]] for chunk in chunks}
-    plans = {chunk: in_order(chunk.stop, BATCH, chunk.start) for chunk, todo in missing.items() if todo}
-    ahead = prepared(classifier, dataset, [batch for plan in plans.values() for batch in plan], workers)
-    bar.update(sum(len(chunk) for chunk in chunks if chunk not in plans))
-    for chunk, plan in plans.items():
-        images, labels = map(torch.cat, zip(*itertools.islice(ahead, len(plan)), strict=True))
+    todo = [chunk for chunk in chunks if missing[chunk]]
+    mine = {chunk: in_order(chunk.stop, BATCH, chunk.start) for chunk in share(todo)}
+    ahead = prepared(classifier, dataset, [batch for plan in mine.values() for batch in plan], workers)
+    bar.update(sum(len(chunk) for chunk in chunks if chunk not in mine))
+
+    def predict(chunk: range) -> dict[float, Kept]:
+        images, labels = map(torch.cat, zip(*itertools.islice(ahead, len(mine[chunk])), strict=True))
+        made = {}
         for alpha, logits in zip(missing[chunk], path(images, missing[chunk]), strict=True):
-            found[chunk][alpha] = Predictions.on(dataset, logits.cpu(), labels).predicted, labels
-            if seen:
-                remember(chunk_key(seen, alpha, chunk), {"predicted": found[chunk][alpha][0], "labels": labels})
+            made[alpha] = Predictions.on(dataset, logits.cpu(), labels).predicted, labels
+            if seen and alone():
+                keep_chunk(seen, alpha, chunk, *made[alpha])
         bar.update(len(chunk))
+        return made
+
+    for chunk, made in zip(todo, gather(map(predict, mine)), strict=True):
+        found[chunk] |= made
+        for alpha, kept in made.items() if seen and not alone() else ():
+            keep_chunk(seen, alpha, chunk, *kept)
     predicted = {alpha: torch.cat([found[chunk][alpha][0] for chunk in chunks]) for alpha in alphas}
     return predicted, torch.cat([found[chunk][alphas[0]][1] for chunk in chunks])
+
+
+def keep_chunk(seen: str, alpha: float, chunk: range, predicted: Tensor, labels: Tensor) -> None:
+    """Keep what one alpha says of a chunk."""
+    remember(chunk_key(seen, alpha, chunk), {"predicted": predicted, "labels": labels})
 
 
 def chunk_key(seen: str, alpha: float, chunk: range) -> str:

@@ -3,33 +3,57 @@
 Explained in notebook 00_start_here.
 """
 
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
+from wiseft_nb.benchmarks.cifar import load_cifar10_benchmark
 from wiseft_nb.benchmarks.digits import load_digits_benchmark
 from wiseft_nb.benchmarks.folder import load_folder_benchmark
 from wiseft_nb.benchmarks.parts import data_folder
+from wiseft_nb.benchmarks.table import load_table_benchmark
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import unknown
 
 __all__ = ["Benchmark", "ImageSet", "load_benchmark", "load_templates"]
 
-# Each takes the folder that datasets lie in, and whether they must be whole.
-BENCHMARKS = {"digits": lambda root, complete: load_digits_benchmark()}
+# each takes the folder that datasets lie in, the shifts that are wanted, and whether sets must be whole
+BENCHMARKS: dict[str, Callable[[Path, Sequence[str] | None, bool], Benchmark]] = {
+    "digits": lambda root, shifts, complete: load_digits_benchmark(),
+    "cifar10": load_cifar10_benchmark,
+}
 
 
-def load_benchmark(name: str | Path, *, root: str | Path | None = None, complete: bool = True) -> Benchmark:
-    """Load a benchmark by name, or from a folder of your own.
+def load_benchmark(
+    name: str | Path,
+    *,
+    root: str | Path | None = None,
+    shifts: Sequence[str] | None = None,
+    complete: bool = True,
+    seed: int = 0,
+) -> Benchmark:
+    """Load a benchmark by name, or from images of your own: a folder, or a table.
+
+    Nothing is downloaded: what is not on disk is left out, ``Benchmark.missing`` says where it comes
+    from, and ``Benchmark.download`` fetches it.
 
     Parameters
     ----------
     name : str or Path
-        ``"digits"``, or a folder laid out as ``wiseft_nb.benchmarks.folder`` describes.
+        ``"digits"``, which ships; ``"cifar10"``; or the path of a folder or CSV of your own, laid out as
+        ``wiseft_nb.benchmarks.folder`` describes.
     root : str or Path, optional
         Where the datasets of a benchmark that does not ship lie, each in its official layout; by
         default ``WISEFT_NB_DATA``, or ``build/datasets``.
+    shifts : sequence of str, optional
+        The shifts to read, by name or pattern (``"cifar10-c/*/5"``); by default those usually reported.
     complete : bool
-        Refuse a dataset that does not hold as many images as were published; False takes what is there.
+        Whether to refuse a dataset that has not as many images as the official one, and to look at every
+        image of your own and refuse them if there are problems, all named at once.
+    seed : int
+        Decides which images of your own are held out, where they come without a split.
 
     Returns
     -------
@@ -39,7 +63,8 @@ def load_benchmark(name: str | Path, *, root: str | Path | None = None, complete
     Raises
     ------
     WiseftError
-        If the name is unknown (the error lists the known ones) or the folder is no benchmark.
+        If the name is unknown (the error lists the known ones), the folder is no benchmark, or a dataset
+        on disk is incomplete or not in its official layout.
 
     Examples
     --------
@@ -50,7 +75,11 @@ def load_benchmark(name: str | Path, *, root: str | Path | None = None, complete
     Explained in notebook 00_start_here.
     """
     if name in BENCHMARKS:
-        return BENCHMARKS[name](data_folder(root), complete=complete)
+        again = functools.partial(load_benchmark, name, root=root, shifts=shifts, complete=complete)
+        benchmark = BENCHMARKS[name](data_folder(root), shifts, complete)
+        return dataclasses.replace(benchmark, reload=again) if benchmark.parts else benchmark
     if Path(name).is_dir():
-        return load_folder_benchmark(Path(name))
-    raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder that exists")
+        return load_folder_benchmark(Path(name), seed, complete)
+    if Path(name).is_file():
+        return load_table_benchmark(Path(name), seed, complete)
+    raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder or CSV that exists")

@@ -12,8 +12,9 @@ import pandas as pd
 from PIL import Image
 from torch.utils.data import Dataset
 
-from wiseft_nb.benchmarks.parts import Part, data_folder, missing_table
-from wiseft_nb.errors import WiseftError
+from wiseft_nb.benchmarks.download import download_parts
+from wiseft_nb.benchmarks.parts import NotOnDisk, Part, data_folder, missing_table, official_table
+from wiseft_nb.errors import WiseftError, unknown
 
 Template = str | Callable[[str], str]
 
@@ -73,6 +74,7 @@ class Benchmark:
     about: dict[str, str] = field(default_factory=dict)  # dataset name -> one line on what it is
     parts: Sequence[Part] = ()
     root: Path | None = None
+    reload: "Callable[[], Benchmark] | None" = None  # reads it again, once more of it is on disk
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
@@ -88,6 +90,39 @@ class Benchmark:
         Explained in notebook 11_use_real_clip.
         """
         return missing_table(self.parts, data_folder(self.root))
+
+    def official(self) -> pd.DataFrame:
+        """Whether files on disk are the official ones, by checksum: part, file, official.
+
+        Explained in notebook 11_use_real_clip.
+        """
+        return official_table(self.parts, data_folder(self.root))
+
+    def download(self, parts: Sequence[str] | None = None, progress: bool = True) -> "Benchmark":
+        """Fetch the parts that are missing and can be fetched; returns the benchmark read again.
+
+        Parameters
+        ----------
+        parts : sequence of str, optional
+            Names as in ``missing()``; by default all that can be fetched.
+        progress : bool
+            Whether to show a progress bar.
+
+        Raises
+        ------
+        WiseftError
+            If a name is unknown, its host gives it to people alone, it cannot be reached, or its checksum is wrong.
+
+        Explained in notebook 11_use_real_clip.
+        """
+        known = {part.name: part for part in self.parts}
+        for name in parts or ():
+            if name not in known:
+                raise unknown("part", name, known)
+            if not known[name].sources:
+                raise NotOnDisk(known[name], data_folder(self.root)).refuse()
+        download_parts([known[name] for name in parts or known], data_folder(self.root), progress)
+        return self.reload() if self.reload else self
 
 
 def check_class_names(class_names: Sequence[str]) -> None:

@@ -1,154 +1,170 @@
-"""A benchmark of your own: a folder of images.
+"""A benchmark of your own: a folder of images, or a table of them. No class to write.
 
     my-benchmark/
-        benchmark.json      {"class_names": ["cat", "dog"], "templates": ["a photo of a {}."]}
-        train/cat/*.png     and val/, reference/, laid out alike
+        train/cat/*.png     and test/ (or reference/), laid out alike; val/ is taken out of train if it is not there
         shifts/night/cat/*.png
+        benchmark.json      {"class_names": ["cat", "dog"], "templates": ["a photo of a {}."]}; may be absent
 
-A shift may lack classes: then only those it has are told apart there.
+    my-images/cat/*.png     without splits: shared out to train, val and test, always alike for a seed
 
-Explained in notebook 00_start_here.
+    my-table.csv            path,label,split with the splits train, val, test and shift:night; without
+                            the column split: shared out
+
+A shift may lack classes: then only those it has are told apart there. Without ``benchmark.json`` the
+names of the folders, or the labels, are the class names, an underscore read as a space; numbers are
+sorted as numbers.
+
+Explained in notebook 11_use_real_clip.
 """
 
 import json
-import os
-from collections.abc import Iterator
-from io import BytesIO
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
-from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.base import Benchmark, check_class_names
+from wiseft_nb.benchmarks.images import ListedImages, images_in
+from wiseft_nb.benchmarks.problems import refuse_problems
+from wiseft_nb.benchmarks.splits import held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError, reason
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # no other decoder is tried: EPS runs a program
+VAL, TEST = 0.1, 0.1  # shares of what is shared out
+Files = list[tuple[Path, int]]
 
 
-class ImageFiles(Dataset):
-    """Image files in one folder a class; yields ``(PIL.Image, label)``."""
+class ImageFiles(ListedImages):
+    """Image files in one folder a class."""
 
-    def __init__(self, folder: Path, class_names: list[str]):
-        self.folder = folder
-        folders = {path.name: path for path in folder.iterdir() if path.is_dir()}
-        strange = sorted(folders.keys() - set(class_names))
-        if strange:
-            raise WiseftError(
-                f"{folder} has folders {strange[:5]} that are no class: rename them to one of {class_names[:10]}"
-            )
-        self.files = [
-            (path, label)
-            for label, name in enumerate(class_names)
-            if name in folders
-            for path in sorted(folders[name].iterdir())
-            if path.suffix.lower() in ENDINGS
-        ]
-        if not self.files:
+    def __init__(self, folder: Path, class_names: Sequence[str], class_folders: Sequence[str] | None = None):
+        files = files_of_classes(folder, class_folders or class_names)
+        if not files:
             raise WiseftError(f"{folder} holds no images: expected files such as {folder / class_names[0]}/1.png")
-        present = tuple(sorted({label for _, label in self.files}))
-        self.class_subset = present if len(present) < len(class_names) else None
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        path, label = self.files[index]
-        return read_image(path), label
-
-    def content(self) -> Iterator[bytes]:
-        """What the samples follow from: of each file its name in the folder with its label, then its bytes."""
-        for path, label in self.files:
-            yield os.fsencode(f"{path.relative_to(self.folder).as_posix()} {label}")
-            yield read_bytes(path)
+        super().__init__(folder, files, len(class_names))
 
 
-def read_image(path: Path) -> Image.Image:
-    """Any image file as an upright RGB image of 8 bits a channel; of an animation the first frame.
+@dataclass(frozen=True)
+class About:
+    """What ``benchmark.json`` says, or what folders say without it: class names, their folders or labels, templates."""
 
-    Transparent pixels show white. 16 bits are scaled to 8, as are floating-point values from 0 to 1.
-
-    Raises
-    ------
-    WiseftError
-        If the file is no image, is damaged or truncated, or says nothing clear on its range of values.
-
-    Explained in notebook 00_start_here.
-    """
-    content = read_bytes(path)
-    try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            image.verify()  # a PNG's checksums, which decoding does not look at
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image)
-    except Exception as error:  # Pillow's decoders let out errors of every kind
-        raise WiseftError(f"{path} is no readable image ({reason(error)}): remove or replace the file") from error
+    class_names: list[str]
+    labels: list[str]
+    templates: list[str] | str = "simple"
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """8 bits a channel, on white where transparent."""
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = Image.fromarray(to_8_bits(image))
-    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
-
-
-def to_8_bits(image: Image.Image) -> np.ndarray:
-    """Grey values of more than 8 bits, scaled; Pillow's own conversion would clip them."""
-    values = np.asarray(image)
-    low, high = values.min(), values.max()
-    if image.mode == "F" and low >= 0 and high <= 1:
-        return np.round(values * 255).astype(np.uint8)
-    wide = image.mode != "I" or image.format == "PNG" or high > 255
-    if image.mode != "F" and low >= 0 and high <= 65535:
-        return np.round(values / 257 if wide else values).astype(np.uint8)
-    raise ValueError(f"its values run from {low} to {high}, no range of grey known here, so save it with 8 bits")
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of an image file."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WiseftError(f"{path} is no readable image ({error.strerror}): remove or replace it") from error
-
-
-def load_folder_benchmark(folder: Path) -> Benchmark:
+def load_folder_benchmark(folder: Path, seed: int = 0, complete: bool = True) -> Benchmark:
     """Read a folder laid out as this module describes.
 
-    Explained in notebook 00_start_here.
+    Parameters
+    ----------
+    folder : Path
+    seed : int
+        Decides which images are held out where there is no split.
+    complete : bool
+        Whether to look at every image, and refuse the folder if there are problems, all of them named.
+
+    Explained in notebook 11_use_real_clip.
     """
-    parts = {name: folder / name for name in ("train", "val", "reference")}
-    missing = [path.name for path in parts.values() if not path.is_dir()]
-    if not (folder / "benchmark.json").is_file():
-        missing.insert(0, "benchmark.json")
-    if missing:
-        raise WiseftError(f"{folder} is no benchmark, it lacks {', '.join(missing)}: lay it out as {__name__} says")
-    class_names, templates = read_about(folder / "benchmark.json")
-    shifts = sorted(path for path in (folder / "shifts").glob("*") if path.is_dir())
+    if (folder / "train").is_dir():
+        return load_split_folder(folder, seed, complete)
+    if (folder / "benchmark.json").exists() or any((folder / part).is_dir() for part in ("val", "test", "reference")):
+        raise WiseftError(f"{folder} is no benchmark, it lacks train: lay it out as {__name__} says")
+    about = read_about(folder, class_folders(folder))
+    files = files_of_classes(folder, about.labels)
+    if len(about.labels) < 2 or not files:
+        raise WiseftError(
+            f"{folder} is no benchmark, it lacks train, and folders of images, one a class: lay it out as {__name__} says"
+        )
+    return assemble(folder.name, folder, about, shared_out(files, seed), complete, seed)
+
+
+def load_split_folder(folder: Path, seed: int, complete: bool) -> Benchmark:
+    """A folder with train, test and perhaps val and shifts."""
+    test = next((folder / name for name in ("test", "reference") if (folder / name).is_dir()), None)
+    if test is None:
+        raise WiseftError(f"{folder} is no benchmark, it lacks test (or reference): lay it out as {__name__} says")
+    about = read_about(folder, class_folders(folder / "train"))
+    found = {"train": folder / "train", "val": folder / "val", "reference": test}
+    found |= {f"shift:{path.name}": path for path in sorted((folder / "shifts").glob("*")) if path.is_dir()}
+    parts = {}
+    for name, path in found.items():
+        if name == "val" and not path.is_dir():
+            continue
+        parts[name] = ImageFiles(path, about.class_names, about.labels).files
+    return assemble(folder.name, folder, about, parts, complete, seed)
+
+
+def assemble(name: str, root: Path, about: About, parts: Mapping[str, Files], complete: bool, seed: int) -> Benchmark:
+    """A benchmark of listed files; ``val`` is taken out of ``train`` if it is not there."""
+    parts = dict(parts)
+    if "val" not in parts:
+        labels = np.array([label for _, label in parts["train"]])
+        train, val = held_out(labels, max(1, round(VAL * len(labels))), seed)
+        parts |= {part: [parts["train"][i] for i in rows] for part, rows in (("train", train), ("val", val))}
+    images = {part: ListedImages(root, files, len(about.class_names)) for part, files in parts.items()}
+    if complete:
+        refuse_problems(root, images, about.class_names)
     return Benchmark(
-        name=folder.name,
-        class_names=class_names,
-        templates=load_templates(templates) if isinstance(templates, str) else templates,
-        shifts={path.name: ImageFiles(path, class_names) for path in shifts},
-        **{name: ImageFiles(path, class_names) for name, path in parts.items()},
+        name=name,
+        class_names=about.class_names,
+        templates=load_templates(about.templates) if isinstance(about.templates, str) else about.templates,
+        train=images["train"],
+        val=images["val"],
+        reference=images["reference"],
+        shifts={part.removeprefix("shift:"): found for part, found in images.items() if part.startswith("shift:")},
     )
 
 
-def read_about(path: Path) -> tuple[list[str], list[str] | str]:
-    """Class names, and templates or the name of a list of them, from ``benchmark.json``."""
+def shared_out(files: Files, seed: int) -> dict[str, Files]:
+    """Files shared out to train, val and reference, a like share of each class."""
+    labels = np.array([label for _, label in files])
+    rest, test = held_out(labels, max(1, round(TEST * len(files))), seed)
+    train, val = held_out(labels[rest], max(1, round(VAL * len(files))), seed)
+    rows = {"train": rest[train], "val": rest[val], "reference": test}
+    return {part: [files[i] for i in sorted(chosen)] for part, chosen in rows.items()}
+
+
+def class_folders(folder: Path) -> list[str]:
+    """The names of the folders inside, in the order of their classes."""
+    return in_class_order(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def in_class_order(names: Iterable[str]) -> list[str]:
+    """Distinct names in order; if all are numbers, as numbers: sorted as text, 10 would come before 2."""
+    distinct = set(names)
+    numbers = all(name.isascii() and name.isdecimal() for name in distinct)
+    return sorted(distinct, key=lambda name: (int(name), name) if numbers else (0, name))
+
+
+def files_of_classes(folder: Path, folders: Sequence[str]) -> Files:
+    """Image files with the number of the class folder they lie in; a folder that is no class is refused."""
+    inside = {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    strange = sorted(inside.keys() - set(folders))
+    if strange:
+        raise WiseftError(
+            f"{folder} has folders {strange[:5]} that are no class: rename them to one of {list(folders)[:10]}"
+        )
+    return [(path, label) for label, name in enumerate(folders) if name in inside for path in images_in(inside[name])]
+
+
+def read_about(folder: Path, found: Sequence[str]) -> About:
+    """What ``benchmark.json`` says; without it, classes are named as the folders or labels found."""
+    path = folder / "benchmark.json"
+    if not path.exists():
+        about = About([name.replace("_", " ") for name in found], list(found))
+        if found:
+            check_class_names(about.class_names)
+        return about
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        class_names, templates = about["class_names"], about.get("templates", "simple")
-        lists = [class_names] if isinstance(templates, str) else [class_names, templates]
+        said = json.loads(path.read_text(encoding="utf-8"))
+        names, templates = said.get("class_names", list(found)), said.get("templates", "simple")
+        names, labels = (list(names.values()), list(names)) if isinstance(names, dict) else (names, names)
+        lists = [names] if isinstance(templates, str) else [names, templates]
         if not all(isinstance(texts, list) and texts and all(isinstance(t, str) for t in texts) for texts in lists):
             raise TypeError("class_names and templates must be lists of texts")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise WiseftError(f'{path} cannot be read ({reason(error)}): expected {{"class_names": [...]}}') from error
-    check_class_names(class_names)
-    return class_names, templates
+    check_class_names(names)
+    return About(names, labels, templates)

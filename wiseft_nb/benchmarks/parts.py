@@ -3,15 +3,18 @@
 Explained in notebook 11_use_real_clip.
 """
 
+import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pandas as pd
 from torch.utils.data import Dataset
 
-from wiseft_nb.errors import WiseftError
+from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.paths import BUILD
 
 
@@ -57,6 +60,8 @@ class Part:
     licence : str
     sources : tuple of Source
         What ``download`` fetches; empty where the host gives it to people alone.
+    digests : mapping of str to str
+        Digests of official files, such as ``{"batches/test": "md5:…"}``, where they are known.
 
     Explained in notebook 11_use_real_clip.
     """
@@ -67,6 +72,7 @@ class Part:
     page: str
     licence: str
     sources: tuple[Source, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     def absent(self, root: Path) -> list[str]:
         """Those of its files that are not below ``root``."""
@@ -90,6 +96,42 @@ class NotOnDisk(Dataset):
 
     def __getitem__(self, index: int) -> tuple:
         raise self.refuse()
+
+
+def open_part(part: Part, root: Path, read: Callable[[], Dataset]) -> Dataset:
+    """What ``read`` reads if the part is on disk; else what stands for it."""
+    return NotOnDisk(part, root) if part.absent(root) else read()
+
+
+def open_shifts(
+    shifts: Mapping[str, tuple[Part, Callable[[], Dataset]]], root: Path, wanted: Sequence[str] | None, usual: str = "*"
+) -> dict[str, Dataset]:
+    """Read those shifts that are wanted and on disk; one warning names the others.
+
+    ``wanted`` are names or patterns such as ``"cifar10-c/*/5"``; by default those that match ``usual``.
+    """
+    patterns = usual.split() if wanted is None else wanted
+    chosen = {name: shift for name, shift in shifts.items() if any(fnmatch(name, p) for p in patterns)}
+    strange = [p for p in wanted or () if not any(fnmatch(name, p) for name in shifts)]
+    if strange:
+        raise unknown("shift", strange[0], shifts)
+    gone = sorted({part.name for part, _ in chosen.values() if part.absent(root)})
+    if gone:
+        warnings.warn(
+            f"not on disk below {root}, so left out of the shifts: {', '.join(gone)}; benchmark.missing() says where "
+            "they come from",
+            stacklevel=4,
+        )
+    return {name: read() for name, (part, read) in chosen.items() if not part.absent(root)}
+
+
+def check_count(name: str, found: int, expected: int, complete: bool) -> None:
+    """Refuse a set that is not as large as the official one, the mark of a download that broke off."""
+    if complete and found != expected:
+        raise WiseftError(
+            f"{name} holds {found:,} images, expected {expected:,}: fetch it again, it is incomplete or another "
+            "version, or pass complete=False to take what is there"
+        )
 
 
 def data_folder(root: str | Path | None = None) -> Path:
@@ -118,3 +160,24 @@ def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
         if part.absent(root)
     ]
     return pd.DataFrame(rows, columns=["part", "lacks", "bytes", "page", "licence", "download"])
+
+
+def official_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
+    """A row for each file on disk whose official digest is known: part, file, official.
+
+    Explained in notebook 11_use_real_clip.
+    """
+    rows = [
+        {"part": part.name, "file": name, "official": digest_of(root / name, expected) == expected}
+        for part in parts
+        for name, expected in part.digests.items()
+        if (root / name).is_file()
+    ]
+    return pd.DataFrame(rows, columns=["part", "file", "official"])
+
+
+def digest_of(path: Path, like: str) -> str:
+    """The digest of a file, of the kind of another: ``"md5:…"`` or ``"sha256:…"``."""
+    kind = like.partition(":")[0]
+    with path.open("rb") as file:
+        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"

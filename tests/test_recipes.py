@@ -1,0 +1,70 @@
+"""The paper's recipes by name, fitted to short runs, and what they are estimated to need."""
+
+import dataclasses
+import warnings
+
+import pytest
+
+from wiseft_nb import FineTuneConfig, WiseftError, fine_tune, recipe_table
+from wiseft_nb.fine_tune import schedule
+from wiseft_nb.recipes import PAPER
+
+
+@pytest.mark.parametrize("model", [*PAPER, *PAPER.values()])
+def test_the_papers_recipe_is_appendix_ds(model):
+    recipe = FineTuneConfig.paper(model)
+    assert (recipe.method, recipe.epochs, recipe.batch_size, recipe.warmup_steps) == ("end-to-end", 10, 512, 500)
+    assert (recipe.lr, recipe.weight_decay, recipe.clip_norm, recipe.label_smoothing) == (3e-5, 0.1, 1.0, 0.0)
+
+
+def test_a_model_without_a_recipe_is_refused_and_the_others_named():
+    with pytest.raises(WiseftError, match="recipe of the paper's 'RN50': expected one of ViT-B/16, ViT-B/32"):
+        FineTuneConfig.paper("RN50")
+
+
+@pytest.mark.parametrize("steps", [2500, 2503, 25_030])
+def test_on_a_long_run_the_warm_up_has_exactly_its_steps(steps):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        share = FineTuneConfig.paper().warmup_share(steps)
+    factors = [schedule(step, steps, share) for step in range(501)]
+    assert factors[:500] == [(step + 1) / 500 for step in range(500)] and factors[500] == 1.0
+
+
+@pytest.mark.parametrize("steps", [1, 9, 210, 500, 2499])
+def test_a_warm_up_that_would_take_most_of_a_short_run_is_shortened_and_said_so(steps):
+    """21 batches for 10 epochs: somebody's run never left the warm-up of 500 steps."""
+    with pytest.warns(UserWarning, match=f"500 steps does not suit a run of {steps}, so it is {steps // 10} steps"):
+        share = FineTuneConfig.paper().warmup_share(steps)
+    factors = [schedule(step, steps, share) for step in range(steps)]
+    assert max(factors) == 1.0 and factors.index(1.0) <= max(steps // 10, 0)
+    assert steps < 30 or factors[-1] < 0.1
+
+
+def test_no_warm_up_and_a_negative_one():
+    assert schedule(0, 100, FineTuneConfig(warmup_steps=0).warmup_share(100)) == 1
+    with pytest.raises(WiseftError, match="warmup_steps is -1"):
+        FineTuneConfig(warmup_steps=-1)
+
+
+def test_fine_tune_follows_it(zero_shot, tiny):
+    """Four steps: the learning rate of the last is the schedule's."""
+    config = dataclasses.replace(FineTuneConfig.paper("ViT-B/32"), epochs=2, batch_size=50)
+    with pytest.warns(UserWarning, match="does not suit a run of 4, so it is 0 steps"):
+        tuned = fine_tune(zero_shot, tiny, config, progress=False)
+    assert tuned.history[-1]["lr"] == pytest.approx(3e-5 * schedule(3, 4, 0))
+
+
+def test_the_table_of_needs_grows_with_the_model_and_counts_what_is_known():
+    table = recipe_table().set_index("model")
+    assert list(table.index) == list(PAPER) and (table.steps == 25_030).all()
+    for column in ("gflops", "gpu_gb", "hours"):
+        assert table[column].is_monotonic_increasing
+    assert table.million_parameters["ViT-B/16"] == pytest.approx(86.2, abs=0.1)
+    # an image tower of ViT-B/16 is known for 17.6 billion multiplications and additions at 224 pixels
+    assert table.gflops["ViT-B/16"] == pytest.approx(2 * 17.6, rel=0.01)
+    assert (table.gpu_gb_in_64s < table.gpu_gb).all() and (table.disk_gb > 145).all()
+    hours = 3 * table.gflops * 1e9 * 1_281_167 * 10 / 1e14 / 3600
+    assert table.hours.tolist() == pytest.approx(hours.tolist())
+    half = recipe_table(images=640_584, flops_per_second=2e14).set_index("model")
+    assert half.hours.tolist() == pytest.approx((table.hours / 4).tolist(), rel=1e-4)

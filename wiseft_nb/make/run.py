@@ -1,0 +1,68 @@
+"""The whole pipeline from a shell: ``python -m wiseft_nb.make.run --model ViT-B-32 --pretrained openai``.
+
+Zero-shot, fine-tune, sweep; writes ``sweep.csv`` and both classifiers. On several GPUs or machines:
+``accelerate launch --num_processes 8 -m wiseft_nb.make.run …``. Killed and started again, it goes on.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from wiseft_nb.benchmarks import Benchmark, load_benchmark
+from wiseft_nb.checkpoint import save_classifier
+from wiseft_nb.clip import load_clip
+from wiseft_nb.compute import Compute
+from wiseft_nb.files import write_whole
+from wiseft_nb.fine_tune import fine_tune
+from wiseft_nb.processes import is_main
+from wiseft_nb.recipes import FineTuneConfig
+from wiseft_nb.sweep import sweep
+from wiseft_nb.zero_shot import zero_shot_classifier
+
+
+def run(args: argparse.Namespace) -> None:
+    """Zero-shot, fine-tune, sweep, write."""
+    benchmark: Benchmark = load_benchmark(args.benchmark, root=args.root, shifts=args.shifts, complete=not args.partial)
+    clip = load_clip(args.model, args.pretrained, device=args.device)
+    config = FineTuneConfig() if args.recipe == "default" else FineTuneConfig.paper(args.recipe)
+    chosen = {name: getattr(args, name) for name in ("method", "lr", "epochs", "batch_size", "seed")}
+    config = dataclasses.replace(config, **{name: value for name, value in chosen.items() if value is not None})
+    compute = Compute(args.precision, micro_batch=args.micro_batch, checkpointing=args.checkpointing)
+    zero_shot = zero_shot_classifier(clip, benchmark)
+    fine_tuned = fine_tune(zero_shot, benchmark, config, cache=True, compute=compute)
+    zero_shot.to(next(fine_tuned.parameters()).device)
+    alphas = [i / (args.alphas - 1) for i in range(args.alphas)]
+    table = sweep(zero_shot, fine_tuned, benchmark, alphas, cache=True, compute=compute)
+    save_classifier(zero_shot, args.out / "zero-shot")
+    save_classifier(fine_tuned, args.out / "fine-tuned")
+    write_whole(args.out / "sweep.csv", table.to_csv(index=False).encode())
+    if is_main():
+        print(table.pivot(index="alpha", columns="dataset", values="accuracy").round(4).to_string())
+
+
+def main() -> None:
+    """See the module's first lines."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--benchmark", default="digits", help="a name, or a folder or CSV of your own")
+    parser.add_argument("--root", help="where datasets lie")
+    parser.add_argument("--shifts", nargs="*", help="names or patterns; by default those usually reported")
+    parser.add_argument("--partial", action="store_true", help="take datasets that are not complete")
+    parser.add_argument("--model", default="digits-rn", help="what load_clip takes")
+    parser.add_argument("--pretrained", help="a tag or a weights file")
+    parser.add_argument("--device", default="cpu", help="alone; several processes have one each")
+    parser.add_argument("--recipe", default="default", help="default, or a model of the paper's, such as ViT-B/16")
+    parser.add_argument("--method", choices=("end-to-end", "linear"))
+    parser.add_argument("--lr", type=float)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--alphas", type=int, default=11, help="how many, evenly from 0 to 1")
+    parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--micro-batch", type=int, help="images whose gradients are computed at a time")
+    parser.add_argument("--checkpointing", action="store_true", help="less memory, a third more time")
+    parser.add_argument("--out", type=Path, default=Path("build/run"))
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
