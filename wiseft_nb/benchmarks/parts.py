@@ -98,6 +98,11 @@ class NotOnDisk(Dataset):
         raise self.refuse()
 
 
+def first_on_disk(root: Path, *layouts: Part) -> Part:
+    """The first of a part's layouts that is whole below ``root``; if none is, the one that is downloaded."""
+    return next((part for part in layouts if not part.absent(root)), layouts[0])
+
+
 def open_part(part: Part, root: Path, read: Callable[[], Dataset]) -> Dataset:
     """What ``read`` reads if the part is on disk; else what stands for it."""
     return NotOnDisk(part, root) if part.absent(root) else read()
@@ -115,10 +120,11 @@ def open_shifts(
     strange = [p for p in wanted or () if not any(fnmatch(name, p) for name in shifts)]
     if strange:
         raise unknown("shift", strange[0], shifts)
-    gone = sorted({part.name for part, _ in chosen.values() if part.absent(root)})
+    there = {part.name for part, _ in chosen.values() if not part.absent(root)}
+    gone = {name if part.name in there else part.name for name, (part, _) in chosen.items() if part.absent(root)}
     if gone:
         warnings.warn(
-            f"not on disk below {root}, so left out of the shifts: {', '.join(gone)}; benchmark.missing() says where "
+            f"not on disk below {root}, so left out of the shifts: {', '.join(sorted(gone))}; benchmark.missing() says where "
             "they come from",
             stacklevel=4,
         )
@@ -139,7 +145,7 @@ def data_folder(root: str | Path | None = None) -> Path:
 
     Explained in notebook 11_use_real_clip.
     """
-    return Path(root or os.environ.get("WISEFT_NB_DATA") or BUILD / "datasets")
+    return Path(root or os.environ.get("WISEFT_NB_DATA") or BUILD / "datasets").expanduser()
 
 
 def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
