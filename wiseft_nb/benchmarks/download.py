@@ -66,7 +66,8 @@ def fetch(source: Source, root: Path, progress: bool = True) -> Path:
 def receive(source: Source, part: Path, progress: bool) -> None:
     """Append to ``part`` what it lacks; all anew where the host does not send from the middle."""
     done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(source.url, headers={"Range": f"bytes={done}-"} if done else {})
+    headers = {"User-Agent": "wiseft-nb"}  # some hosts turn urllib's own away
+    request = urllib.request.Request(source.url, headers=headers | ({"Range": f"bytes={done}-"} if done else {}))
     try:
         answer = urllib.request.urlopen(request, timeout=SILENCE)
     except HTTPError as error:

@@ -169,17 +169,22 @@ def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
 
 
 def official_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
-    """A row for each file on disk whose official digest is known: part, file, official.
+    """A row for each file on disk: part, file, official (``pandas.NA`` where no digest of it is published).
 
     Explained in notebook 11_use_real_clip.
     """
     rows = [
-        {"part": part.name, "file": name, "official": digest_of(root / name, expected) == expected}
+        {"part": part.name, "file": name, "official": is_official(root / name, part.digests.get(name))}
         for part in parts
-        for name, expected in part.digests.items()
+        for name in dict.fromkeys((*part.files, *part.digests))
         if (root / name).is_file()
     ]
-    return pd.DataFrame(rows, columns=["part", "file", "official"])
+    return pd.DataFrame(rows, columns=["part", "file", "official"]).astype({"official": "boolean"})
+
+
+def is_official(path: Path, digest: str | None) -> object:
+    """Whether a file has its official digest; ``pandas.NA`` if that is not known."""
+    return digest_of(path, digest) == digest if digest else pd.NA
 
 
 def digest_of(path: Path, like: str) -> str:
