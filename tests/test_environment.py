@@ -21,6 +21,7 @@ ON_CONDA = {"torch": "pytorch-cpu"}  # everything else has the same name, `_` an
 NOT_PACKAGES = {"python", "pip", "make"}
 COMES_WITH = {  # imported, and not in pyproject because another package needs it
     "huggingface_hub": "open_clip_torch",
+    "timm": "open_clip_torch",
     "IPython": "ipywidgets",
     "ipykernel": "jupyterlab",
     "nbclient": "nbconvert",

@@ -4,6 +4,7 @@ The processes are real, on the CPU, started as users start them; a deadlock is a
 """
 
 import copy
+import json
 import os
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from wiseft_nb import Compute, FineTuneConfig, WiseftError, fine_tune, load_benchmark, load_clip, zero_shot_classifier
+from wiseft_nb import Compute, FineTuneConfig, WiseftError, fine_tune, load_clip, zero_shot_classifier
 from wiseft_nb.fine_tune import in_pieces
 from wiseft_nb.paths import ROOT
 
@@ -33,7 +34,7 @@ def free_port():
 
 def start(arguments, cache, processes=1):
     """Run the pipeline's script as a user would, alone or under ``accelerate launch``."""
-    several = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    several = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
     several += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     several += ["--num_cpu_threads_per_process", "1", "--main_process_port", str(free_port())]
     command = [sys.executable, *(several if processes > 1 else []), "-m", "wiseft_nb.make.run", *map(str, arguments)]
@@ -102,7 +103,7 @@ def test_vit_b_32_goes_the_whole_way_on_official_cifar_10_files_with_one_process
 
 FROM_A_NOTEBOOK = """
 import hashlib, json, sys
-from accelerate import {launcher} as launch
+from accelerate import notebook_launcher
 from wiseft_nb import evaluate, fine_tune, FineTuneConfig, load_benchmark, load_clip, zero_shot_classifier
 
 def work():
@@ -114,17 +115,14 @@ def work():
     if is_main():
         print(json.dumps([count(), predictions.n, predictions.labels.tolist()]))
 
-launch(work, num_processes=2)
+notebook_launcher(work, num_processes=2, use_port=sys.argv[2])
 """
 
 
-@pytest.mark.parametrize(("launcher", "processes"), [("debug_launcher", 2), ("notebook_launcher", 1)])
-def test_it_runs_under_accelerates_launchers_for_notebooks(pictures, launcher, processes):
-    """On a machine without a GPU notebook_launcher runs one process, and debug_launcher two."""
-    code = FROM_A_NOTEBOOK.format(launcher=launcher)
+def test_it_runs_under_accelerates_launcher_for_notebooks(pictures):
     env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code, str(pictures)],
+        [sys.executable, "-c", FROM_A_NOTEBOOK, str(pictures), str(free_port())],
         env=env,
         capture_output=True,
         text=True,
@@ -133,7 +131,7 @@ def test_it_runs_under_accelerates_launchers_for_notebooks(pictures, launcher, p
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answers = [line for line in done.stdout.splitlines() if line.startswith("[")]
-    assert answers == [str([processes, 600, [0] * 300 + [1] * 300])], "once, in order, every sample"
+    assert answers == [str([2, 600, [0] * 300 + [1] * 300])], "once, in order, every sample"
 
 
 def largest_difference(one, other):
@@ -145,7 +143,7 @@ def test_a_batch_in_pieces_is_the_same_step_where_crops_are_the_same(zero_shot, 
     """Gradient accumulation: without random crops pieces change rounding alone, uneven ones too."""
     plain = copy.deepcopy(zero_shot)
     plain.augment = plain.preprocess
-    config = FineTuneConfig(epochs=1, batch_size=50, lr=1e-4)
+    config = FineTuneConfig(epochs=1, batch_size=50, lr=3e-5)
     whole = fine_tune(plain, tiny, config, progress=False)
     pieces = fine_tune(plain, tiny, config, progress=False, compute=Compute(micro_batch=20))
     assert largest_difference(whole, pieces) <= 1e-5 < largest_difference(whole, plain) / 10
@@ -172,7 +170,7 @@ def transformer(tmp_path_factory, tiny):
     folder = tmp_path_factory.mktemp("vit")
     torch.manual_seed(0)
     save_file(open_clip.CLIP(**config).state_dict(), folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(__import__("json").dumps({"model_cfg": config}))
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     return zero_shot_classifier(load_clip(folder), tiny)
 
 
@@ -200,7 +198,3 @@ def test_what_cannot_be_had_in_pieces_is_refused(zero_shot, tiny):
         fine_tune(zero_shot, tiny, FineTuneConfig(), compute=Compute(checkpointing=True))
     with pytest.raises(WiseftError, match="micro_batch is 0"):
         Compute(micro_batch=0)
-
-
-def test_the_pictures_are_a_benchmark(pictures):
-    assert len(load_benchmark(pictures).train) == 60

@@ -6,10 +6,11 @@ low and high of a tidy table. A dataset names its own in an attribute ``metric``
 Explained in notebook 04_measure_robustness.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.metrics import f1_score
 from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
@@ -67,15 +68,19 @@ class WorstGroupAccuracy:
     ----------
     groups : sequence of int or str
         The group of each image; groups without images do not count.
+    ignored : sequence of int or str
+        Groups that do not count.
 
     Explained in notebook 11_use_real_clip.
     """
 
     groups: Sequence[int | str]
+    ignored: Sequence[int | str] = ()
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
         correct, groups = (predicted == labels).numpy(), np.asarray(self.groups)
-        rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in np.unique(groups)]
+        counted = [g for g in np.unique(groups) if g not in self.ignored]
+        rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in counted]
         return min(rows, key=lambda row: row["accuracy"])
 
 
@@ -112,12 +117,16 @@ class PmK:
     neighbourhoods : sequence of sequences of int
         For each anchor the indices of its frames in the dataset, itself among them. With the anchors
         alone this is pm-0, the plain accuracy; with up to ten frames on both sides pm-10.
+    accepted : sequence of collections of int, optional
+        The labels that are right for each frame, where one frame may show several things.
 
     Explained in notebook 11_use_real_clip.
     """
 
     neighbourhoods: Sequence[Sequence[int]]
+    accepted: Sequence[Collection[int]] | None = None
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
-        correct = predicted == labels
+        right = self.accepted or [(label,) for label in labels.tolist()]
+        correct = torch.tensor([said in of_frame for said, of_frame in zip(predicted.tolist(), right, strict=True)])
         return accuracy_row(sum(bool(correct[list(f)].all()) for f in self.neighbourhoods), len(self.neighbourhoods))

@@ -8,13 +8,16 @@ import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from wiseft_nb.benchmarks import transfer
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.cifar import load_cifar10_benchmark
 from wiseft_nb.benchmarks.digits import load_digits_benchmark
 from wiseft_nb.benchmarks.folder import load_folder_benchmark
+from wiseft_nb.benchmarks.imagenet import load_imagenet_benchmark
 from wiseft_nb.benchmarks.parts import data_folder
 from wiseft_nb.benchmarks.table import load_table_benchmark
 from wiseft_nb.benchmarks.templates import load_templates
+from wiseft_nb.benchmarks.wilds_sets import load_fmow_benchmark, load_iwildcam_benchmark
 from wiseft_nb.errors import unknown
 
 __all__ = ["Benchmark", "ImageSet", "load_benchmark", "load_templates"]
@@ -23,6 +26,10 @@ __all__ = ["Benchmark", "ImageSet", "load_benchmark", "load_templates"]
 BENCHMARKS: dict[str, Callable[[Path, Sequence[str] | None, bool], Benchmark]] = {
     "digits": lambda root, shifts, complete: load_digits_benchmark(),
     "cifar10": load_cifar10_benchmark,
+    "imagenet": load_imagenet_benchmark,
+    "wilds-fmow": load_fmow_benchmark,
+    "wilds-iwildcam": load_iwildcam_benchmark,
+    **transfer.BENCHMARKS,
 }
 
 
@@ -42,8 +49,9 @@ def load_benchmark(
     Parameters
     ----------
     name : str or Path
-        ``"digits"``, which ships; ``"cifar10"``; or the path of a folder or CSV of your own, laid out as
-        ``wiseft_nb.benchmarks.folder`` describes.
+        ``"digits"``, which ships; ``"cifar10"``, ``"imagenet"``, ``"wilds-fmow"``, ``"wilds-iwildcam"``,
+        ``"cifar100"``, ``"cars"``, ``"dtd"``, ``"sun397"``, ``"food101"``; or the path of a folder
+        or CSV of your own, laid out as ``wiseft_nb.benchmarks.folder`` describes.
     root : str or Path, optional
         Where the datasets of a benchmark that does not ship lie, each in its official layout; by
         default ``WISEFT_NB_DATA``, or ``build/datasets``.

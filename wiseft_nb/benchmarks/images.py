@@ -3,8 +3,9 @@
 Explained in notebook 00_start_here.
 """
 
+import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import Dataset
 
 from wiseft_nb.errors import WiseftError, reason
+from wiseft_nb.metrics import Metric
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # no other decoder is tried: EPS runs a program
@@ -56,6 +58,45 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
 
 
+class ImagesLater(ListedImages):
+    """Image files that are listed when they are first asked for: ImageNet's 1.3 million take a while.
+
+    Parameters
+    ----------
+    folder : Path
+        Which the files lie in, at any depth.
+    list_files : function
+        Gives the files with their labels.
+    class_subset, class_groups, metric
+        What a dataset may say of itself; see ``wiseft_nb.evaluate``.
+    border : int
+        Pixels to cut off on every side.
+
+    Explained in notebook 11_use_real_clip.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        list_files: Callable[[], Sequence[tuple[Path, int]]],
+        class_subset: tuple[int, ...] | None = None,
+        class_groups: tuple[tuple[int, ...], ...] | None = None,
+        metric: Metric | None = None,
+        border: int = 0,
+    ):
+        self.folder, self.list_files, self.border = folder, list_files, border
+        self.class_subset, self.class_groups, self.metric = class_subset, class_groups, metric
+
+    @functools.cached_property
+    def files(self) -> list[tuple[Path, int]]:
+        return list(self.list_files())
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        image, label = super().__getitem__(index)
+        width, height = image.size
+        return image.crop((self.border, self.border, width - self.border, height - self.border)), label
+
+
 def read_image(path: Path) -> Image.Image:
     """Any image file as an upright RGB image of 8 bits a channel; of an animation the first frame.
 
@@ -68,7 +109,11 @@ def read_image(path: Path) -> Image.Image:
 
     Explained in notebook 00_start_here.
     """
-    content = read_bytes(path)
+    return decode(read_bytes(path), path)
+
+
+def decode(content: bytes, path: Path | str) -> Image.Image:
+    """What ``read_image`` gives, of an image file's bytes; ``path`` is for the error alone."""
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.verify()  # a PNG's checksums, which decoding does not look at

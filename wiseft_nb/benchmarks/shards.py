@@ -1,0 +1,91 @@
+"""WebDataset shards: tar files of images and labels, read where they lie.
+
+Training draws images in any order, so each shard is listed once, and an image is read from its place
+in the tar without unpacking.
+
+Explained in notebook 11_use_real_clip.
+"""
+
+import functools
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+from torch.utils.data import Dataset
+
+from wiseft_nb.benchmarks.images import ENDINGS, decode
+from wiseft_nb.errors import WiseftError, reason
+
+Place = tuple[Path, int, int]  # the tar, where in it, how many bytes
+
+
+class ShardImages(Dataset):
+    """Images in ``*.tar`` files, each a pair ``key.jpg`` and ``key.cls``; yields ``(PIL.Image, label)``.
+
+    Parameters
+    ----------
+    folder : Path
+        With the shards, which are read in the order of their names.
+
+    Explained in notebook 11_use_real_clip.
+    """
+
+    class_subset = None
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        if not any(folder.glob("*.tar")):
+            raise WiseftError(f"{folder} holds no shards: expected files such as {folder}/imagenet1k-train-0000.tar")
+
+    @functools.cached_property
+    def files(self) -> list[tuple[Place, int]]:
+        """Where each image lies, with its label."""
+        return [pair for path in sorted(self.folder.glob("*.tar")) for pair in list_shard(path)]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        place, label = self.files[index]
+        return decode(read_place(place), f"{place[0]} at byte {place[1]}"), label
+
+    def content(self) -> Iterator[bytes]:
+        """What the samples follow from: of each image its label, then its bytes."""
+        for place, label in self.files:
+            yield str(label).encode()
+            yield read_place(place)
+
+
+def list_shard(path: Path) -> list[tuple[Place, int]]:
+    """Images and labels of one tar, paired by their key: the name up to the first dot."""
+    images: dict[str, Place] = {}
+    labels: dict[str, int] = {}
+    try:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                name = Path(member.name)
+                key, _, ending = name.name.partition(".")
+                key = f"{name.parent}/{key}"
+                if f".{ending.lower()}" in ENDINGS:
+                    images[key] = (path, member.offset_data, member.size)
+                elif ending == "cls":
+                    labels[key] = int(tar.extractfile(member).read())
+    except (OSError, tarfile.TarError, ValueError, EOFError) as error:
+        raise WiseftError(f"{path} is no whole shard ({reason(error)}): fetch it again") from error
+    unpaired = sorted(images.keys() ^ labels.keys())
+    if unpaired or not images:
+        what = f"{unpaired[0]!r} without its image or label" if unpaired else "no images"
+        raise WiseftError(f"{path} holds {what}: expected pairs key.jpg and key.cls, fetch it again")
+    return [(images[key], labels[key]) for key in sorted(images)]
+
+
+def read_place(place: Place) -> bytes:
+    """The bytes of an image."""
+    path, offset, size = place
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except OSError as error:
+        raise WiseftError(f"{path} cannot be read ({error.strerror}): fetch it again") from error

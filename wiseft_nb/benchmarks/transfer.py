@@ -1,0 +1,180 @@
+"""The paper's further datasets (its table 2): a reference alone, without shifts, read through torchvision.
+
+Explained in notebook 11_use_real_clip.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset, Subset
+from torchvision import datasets
+
+from wiseft_nb.benchmarks.base import Benchmark, ImageSet
+from wiseft_nb.benchmarks.cifar_files import read_pickle, read_python_batch
+from wiseft_nb.benchmarks.images import ListedImages
+from wiseft_nb.benchmarks.parts import Part, Source, check_count, open_part, open_shifts
+from wiseft_nb.benchmarks.splits import held_out
+from wiseft_nb.benchmarks.templates import load_templates
+from wiseft_nb.errors import WiseftError, reason
+
+RESEARCH = "none stated, for research"
+CIFAR100 = Part(
+    "cifar100",
+    tuple(f"cifar-100-python/{name}" for name in ("train", "test", "meta")),
+    169_001_437,
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
+    RESEARCH,
+    (
+        Source(
+            "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+            "cifar-100-python.tar.gz",
+            169_001_437,
+            "md5:eb9058c3a382ffc7106e4002c42a8d85",  # torchvision's datasets/cifar.py
+            unpack="",
+        ),
+    ),
+    {
+        "cifar-100-python/train": "md5:16019d7e3df5f24257cddd939b257f8d",
+        "cifar-100-python/test": "md5:f0ef6b0ae62326f3e7ffdfab6717acfc",
+        "cifar-100-python/meta": "md5:7973b15100ade9c7d40fb424638fde48",
+    },
+)
+CARS = Part(
+    "cars",
+    tuple(f"stanford_cars/{name}" for name in ("devkit", "cars_train", "cars_test", "cars_test_annos_withlabels.mat")),
+    1_960_000_000,
+    "https://github.com/pytorch/vision/issues/7545",
+    RESEARCH,
+)
+DTD = Part(
+    "dtd", ("dtd/dtd/images", "dtd/dtd/labels"), 600_000_000, "https://www.robots.ox.ac.uk/~vgg/data/dtd/", RESEARCH
+)
+SUN397 = Part(
+    "sun397",
+    ("SUN397/ClassName.txt", "SUN397/Training_01.txt", "SUN397/Testing_01.txt"),
+    37_000_000_000,
+    "https://vision.princeton.edu/projects/2010/SUN/",
+    RESEARCH,
+)
+FOOD101 = Part(
+    "food101",
+    ("food-101/images", "food-101/meta"),
+    5_000_000_000,
+    "https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101/",
+    RESEARCH,
+)
+
+
+def read_cifar100(root: Path) -> tuple[list[str], Dataset, Dataset]:
+    """From the python version, whose pickles are read without executing anything."""
+    folder = root / "cifar-100-python"
+    names = [
+        n.decode() if isinstance(n, bytes) else n for n in read_pickle(folder / "meta").get("fine_label_names", [])
+    ]
+    train, test = (ImageSet(*read_python_batch(folder / part, "fine_labels")) for part in ("train", "test"))
+    return [name.replace("_", " ") for name in names], train, test
+
+
+def read_cars(root: Path) -> tuple[list[str], Dataset, Dataset]:
+    """Stanford Cars as torchvision lays it out."""
+    train, test = (datasets.StanfordCars(root, split) for split in ("train", "test"))
+    return list(train.classes), train, test
+
+
+def read_dtd(root: Path) -> tuple[list[str], Dataset, Dataset]:
+    """Describable Textures, the first of its ten splits; its own val joins train, and is taken out again."""
+    train, val, test = (datasets.DTD(root, split, partition=1) for split in ("train", "val", "test"))
+    files = [*zip(train._image_files, train._labels, strict=True), *zip(val._image_files, val._labels, strict=True)]
+    return list(train.classes), ListedImages(root, files, len(train.classes)), test
+
+
+def read_food101(root: Path) -> tuple[list[str], Dataset, Dataset]:
+    """Food-101."""
+    train, test = (datasets.Food101(root, split) for split in ("train", "test"))
+    return [name.replace("_", " ") for name in train.classes], train, test
+
+
+def read_sun397(root: Path) -> tuple[list[str], Dataset, Dataset]:
+    """SUN397, the first of its ten partitions; torchvision knows the images, not the partitions."""
+    folder = root / "SUN397"
+    classes = (folder / "ClassName.txt").read_text(encoding="utf-8").split()
+    found = []
+    for part in ("Training_01.txt", "Testing_01.txt"):
+        paths = (folder / part).read_text(encoding="utf-8").split()
+        files = [(folder / path.lstrip("/"), classes.index(path.rpartition("/")[0])) for path in paths]
+        found.append(ListedImages(folder, files, len(classes)))
+    # /a/abbey, /a/apartment_building/outdoor
+    return [" ".join(name.split("/")[2:]).replace("_", " ") for name in classes], *found
+
+
+# for each: its part, how to read it, images for training and testing, classes
+SETS: dict[str, tuple[Part, Callable[[Path], tuple[list[str], Dataset, Dataset]], int, int, int]] = {
+    "cifar100": (CIFAR100, read_cifar100, 50_000, 10_000, 100),
+    "cars": (CARS, read_cars, 8_144, 8_041, 196),
+    "dtd": (DTD, read_dtd, 3_760, 1_880, 47),
+    "sun397": (SUN397, read_sun397, 19_850, 19_850, 397),
+    "food101": (FOOD101, read_food101, 75_750, 25_250, 101),
+}
+VALIDATION = 0.1  # of the training images
+
+
+def load_transfer_benchmark(
+    name: str, root: Path, shifts: Sequence[str] | None = None, complete: bool = True
+) -> Benchmark:
+    """One of ``SETS``: a tenth of the training images is held out for validation; there are no shifts.
+
+    Explained in notebook 11_use_real_clip.
+    """
+    part, read, n_train, n_test, classes = SETS[name]
+    absent = bool(part.absent(root))
+
+    @functools.cache
+    def whole() -> tuple[list[str], Dataset, Dataset]:
+        try:
+            names, train, test = read(root)
+            labels_of(train)
+        except WiseftError:
+            raise
+        except Exception as error:  # whatever torchvision makes of a strange tree
+            raise WiseftError(
+                f"{root} does not hold {name} as torchvision lays it out ({reason(error)}): fetch it from {part.page}"
+            ) from error
+        check_count(f"{name}'s training set", len(train), n_train, complete)
+        check_count(f"{name}'s test set", len(test), n_test, complete)
+        if complete and len(names) != classes:
+            raise WiseftError(f"{name} names {len(names)} classes, expected {classes}: fetch it again")
+        return names, train, test
+
+    def portion(which: int) -> Dataset:
+        labels = labels_of(whole()[1])
+        rows = held_out(labels, max(1, round(VALIDATION * len(labels))))[which]
+        return whole()[1].subset(rows) if isinstance(whole()[1], ImageSet) else Subset(whole()[1], rows.tolist())
+
+    return Benchmark(
+        name=name,
+        class_names=[name] if absent else whole()[0],
+        templates=load_templates(name),
+        train=open_part(part, root, lambda: portion(0)),
+        val=open_part(part, root, lambda: portion(1)),
+        reference=open_part(part, root, lambda: whole()[2]),
+        shifts=open_shifts({}, root, shifts),
+        reference_name=name,
+        parts=(part,),
+        root=root,
+    )
+
+
+def labels_of(dataset: Dataset) -> np.ndarray:
+    """The labels of a dataset, without reading its images."""
+    if isinstance(dataset, ImageSet):
+        return dataset.labels
+    if isinstance(dataset, ListedImages):
+        return np.array([label for _, label in dataset.files])
+    if isinstance(dataset, datasets.StanfordCars):
+        return np.array([label for _, label in dataset._samples])
+    return np.array(dataset._labels)
+
+
+BENCHMARKS = {name: functools.partial(load_transfer_benchmark, name) for name in SETS}

@@ -1,0 +1,50 @@
+"""ImageNet-Vid-Robust: frames of videos, judged together with the frames around them (Shankar et al. 2021).
+
+Explained in notebook 11_use_real_clip.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from wiseft_nb.benchmarks.images import ImagesLater
+from wiseft_nb.benchmarks.parts import check_count
+from wiseft_nb.errors import WiseftError, reason
+from wiseft_nb.metrics import PmK
+
+ANCHORS = 1_109
+
+
+def read_vid_robust(folder: Path, k: int, wnids: Sequence[str], complete: bool = True) -> ImagesLater:
+    """The anchor frames (k 0), or these with their up to ten reviewed neighbours on both sides (k 10).
+
+    Thirty classes, each of which stands for one or several of ImageNet's; a frame may show several.
+
+    Explained in notebook 11_use_real_clip.
+    """
+    try:
+        pmsets, labels, vid, merged = (
+            json.loads((folder / name).read_text(encoding="utf-8"))
+            for name in (
+                "metadata/pmsets.json",
+                "metadata/labels.json",
+                "misc/imagenet_vid_class_index.json",
+                "misc/rev_wnid_map.json",
+            )
+        )
+        groups = tuple(tuple(wnids.index(wnid) for wnid in merged[vid[str(i)][0]]) for i in range(len(vid)))
+        neighbours = {anchor: [anchor, *(pmsets[anchor] if k else ())] for anchor in pmsets}
+        frames = sorted({frame for inside in neighbours.values() for frame in inside})
+        accepted = [tuple(labels[frame]) for frame in frames]
+        number = {frame: i for i, frame in enumerate(frames)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WiseftError(
+            f"{folder} does not hold ImageNet-Vid-Robust's metadata and misc ({reason(error)}): fetch it again"
+        ) from error
+    check_count("ImageNet-Vid-Robust, anchor frames,", len(pmsets), ANCHORS, complete)
+    gone = [frame for frame in frames if not (folder / frame).is_file()]
+    if gone:
+        raise WiseftError(f"{folder} lacks {len(gone):,} frames, first {gone[0]}: fetch it again")
+    metric = PmK([[number[frame] for frame in inside] for inside in neighbours.values()], accepted)
+    files = [(folder / frame, first[0]) for frame, first in zip(frames, accepted, strict=True)]
+    return ImagesLater(folder, lambda: files, class_groups=groups, metric=metric)
