@@ -1,6 +1,9 @@
 """Small trees in exactly the formats that CIFAR-10 and its shifts are published in."""
 
+import io
 import pickle
+import struct
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,9 +22,26 @@ def rows(images):
     return images.transpose(0, 3, 1, 2).reshape(len(images), -1)
 
 
+class Python2Pickler(pickle._Pickler):
+    """Writes texts and bytes alike as the ``str`` of Python 2, which today's pickle can read but not write."""
+
+    dispatch: ClassVar = dict(pickle._Pickler.dispatch)
+
+    def save_python_2_str(self, value):
+        content = value.encode("latin1") if isinstance(value, str) else value
+        short = len(content) < 256
+        start = pickle.SHORT_BINSTRING + bytes([len(content)]) if short else pickle.BINSTRING
+        self.write(start + (b"" if short else struct.pack("<i", len(content))) + content)
+        self.memoize(value)
+
+    dispatch[str] = dispatch[bytes] = save_python_2_str
+
+
 def as_python_2_pickled(batch):
-    """Keys and texts as bytes, protocol 2: what the official files hold."""
-    return pickle.dumps({k.encode(): v for k, v in batch.items()}, protocol=2)
+    """Protocol 2, Python 2's strings, numpy 1's names: what the official files hold."""
+    file = io.BytesIO()
+    Python2Pickler(file, protocol=2).dump(batch)
+    return file.getvalue().replace(b"cnumpy._core.", b"cnumpy.core.")
 
 
 def write_python_version(root, n=20, names=NAMES):
@@ -29,9 +49,9 @@ def write_python_version(root, n=20, names=NAMES):
     folder.mkdir(parents=True)
     for seed, file in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
         images, labels = pictures(n, seed)
-        batch = {"batch_label": file.encode(), "labels": labels.tolist(), "data": rows(images)}
+        batch = {"batch_label": file, "labels": labels.tolist(), "data": rows(images)}
         (folder / file).write_bytes(as_python_2_pickled(batch))
-    meta = {"num_cases_per_batch": n, "label_names": [name.encode() for name in names], "num_vis": 3072}
+    meta = {"num_cases_per_batch": n, "label_names": list(names), "num_vis": 3072}
     (folder / "batches.meta").write_bytes(as_python_2_pickled(meta))
     return folder
 
@@ -46,8 +66,8 @@ def write_binary_version(root, n=20):
     return folder
 
 
-def write_cifar10_1(root, version="v6", n=30):
-    folder = root / "CIFAR-10.1" / "datasets"
+def write_cifar10_1(root, version="v6", n=30, folder="CIFAR-10.1/datasets"):
+    folder = root / folder
     folder.mkdir(parents=True, exist_ok=True)
     images, labels = pictures(n, seed=10)
     np.save(folder / f"cifar10.1_{version}_data.npy", images)

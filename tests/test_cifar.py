@@ -80,6 +80,34 @@ def test_stl10_is_relabelled_and_its_monkeys_left_out(cifar10):
     assert stl10.class_subset == (0, 1, 2, 3, 4, 5, 7, 8, 9)
 
 
+def test_the_folders_that_wise_ft_itself_reads_are_read_too(tmp_path):
+    """CIFAR-10.1 without the repository's folder, CIFAR-10.2 as a pickled dict, with more in it than is needed."""
+    images, labels = pictures(30, seed=10)
+    cifar_tree.write_cifar10_1(tmp_path, folder="CIFAR-10.1")
+    (tmp_path / "CIFAR-10.2").mkdir()
+    content = {"images": images, "labels": labels, "keywords": ["cat"] * 30, "ti_indices": [np.int64(7)] * 30}
+    np.save(tmp_path / "CIFAR-10.2/cifar102_test.npy", content, allow_pickle=True)
+    benchmark = load(tmp_path, shifts=["cifar10.1-v6", "cifar10.2"])
+    for shift in benchmark.shifts.values():
+        assert np.array_equal(shift.images, images) and shift.labels.tolist() == labels.tolist()
+    assert not {"cifar10.1-v6", "cifar10.2"} & set(benchmark.missing().part)
+
+
+def test_who_keeps_only_some_corruptions_has_those(tree):
+    """And may ask for one of the four that are not usually reported."""
+    with pytest.warns(
+        UserWarning, match="left out of the shifts: cifar10-c/brightness/3, cifar10-c/contrast/3"
+    ) as said:
+        benchmark = load_benchmark("cifar10", root=tree, complete=False)
+    usual = {name for name in benchmark.shifts if name.startswith("cifar10-c")}
+    assert len(said) == 1 and usual == {"cifar10-c/fog/3", "cifar10-c/snow/3"}
+    assert set(benchmark.about) >= set(benchmark.test_sets)
+    lacks = benchmark.missing().set_index("part").lacks["cifar10-c"]
+    assert "CIFAR-10-C/frost.npy" in lacks and "fog.npy" not in lacks
+    with pytest.warns(UserWarning, match="left out of the shifts: cifar10-c;"):
+        load_benchmark("cifar10", root=tree, complete=False, shifts=["cifar10-c/spatter/1"])
+
+
 def test_cifar10_2s_shift_is_its_test_split(cifar10):
     images, _ = pictures(30, seed=30)
     assert np.array_equal(cifar10.shifts["cifar10.2"].images, images)
@@ -103,7 +131,9 @@ def test_parts_that_are_not_on_disk_are_left_out_with_one_warning_and_listed(tmp
 
 def test_whether_files_are_the_official_ones_is_said(tree, tmp_path):
     table = load(tree, shifts=[]).official()
-    assert len(table) == 7 + 4 + 1 + 2 and not table.official.any(), "these are stand-ins"
+    assert (~table.official).sum() == 7 + 4 + 1 + 2, "these are stand-ins"
+    unknown = set(table.file[table.official.isna()])
+    assert unknown == {f"CIFAR-10-C/{n}.npy" for n in ("labels", "fog", "snow")} | {"stl10_binary/class_names.txt"}
     missing = load_benchmark("cifar10", root=tmp_path, shifts=[]).official()
     assert len(missing) == 0
 
@@ -175,11 +205,11 @@ def test_a_pickled_npy_is_read_without_running_it(tmp_path):
     """CIFAR-10.2 is also published as a dict pickled into a .npy."""
     images, labels = pictures(5)
     np.save(tmp_path / "good.npy", {"images": images, "labels": labels}, allow_pickle=True)
-    found = read_arrays(tmp_path / "good.npy")
+    found = read_arrays(tmp_path / "good.npy", ("images", "labels"))
     assert np.array_equal(found["images"], images) and np.array_equal(found["labels"], labels)
     np.save(tmp_path / "bad.npy", {"images": Runs(tmp_path / "ran")}, allow_pickle=True)
     with pytest.raises(WiseftError, match="no pickle of arrays"):
-        read_arrays(tmp_path / "bad.npy")
+        read_arrays(tmp_path / "bad.npy", ("images", "labels"))
     assert not (tmp_path / "ran").exists()
 
 
@@ -201,6 +231,13 @@ def test_labels_in_another_order_are_refused(tmp_path):
 def break_batch(root):
     path = root / "cifar-10-batches-py/test_batch"
     path.write_bytes(path.read_bytes()[:-2000])
+
+
+def break_labels(root):
+    """Two batches wrong that would be right together."""
+    for file, n in (("data_batch_1", 19), ("data_batch_2", 21)):
+        batch = {"labels": [i % 10 for i in range(n)], "data": cifar_tree.rows(pictures(20)[0])}
+        (root / "cifar-10-batches-py" / file).write_bytes(cifar_tree.as_python_2_pickled(batch))
 
 
 def break_binary(root):
@@ -231,6 +268,7 @@ def break_stl10(root):
     ("damage", "says"),
     [
         (break_batch, "test_batch is no pickle"),
+        (break_labels, "data_batch_1 holds 20 images but 19 labels"),
         (break_binary, "test_batch.bin does not hold rows of 3,073 bytes"),
         (break_cifar10_1, "30 images but 29 labels"),
         (break_cifar10_2, r"cifar102_test\.npz holds \['images'\], expected images and labels"),

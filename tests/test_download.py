@@ -44,7 +44,7 @@ class Host:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def source(self, path, to=None, unpack=None, digest=None):
         content = self.files.get(path, b"")
@@ -169,6 +169,24 @@ def test_an_archive_that_points_outside_is_refused(host, tmp_path):
     with pytest.raises(WiseftError, match="cannot be unpacked"):
         download_parts([part], tmp_path, progress=False)
     assert left(tmp_path) == ["set.tar"] and part.absent(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../outside", "/outside", "C:/outside", "set\\..\\..\\outside"])
+def test_a_zip_that_points_outside_is_refused(host, tmp_path, name):
+    """Python's zipfile would put it inside under another name; who packed that means no good."""
+    host.files["/set.zip"] = zip_of({"set/a.bin": b"a", name: b"x"})
+    part = part_of(host.source("/set.zip", unpack="in"), files=["in/set/a.bin"])
+    with pytest.raises(WiseftError, match="points outside"):
+        download_parts([part], tmp_path, progress=False)
+    assert left(tmp_path) == ["set.zip"]
+
+
+def test_what_is_there_already_stays_when_an_archive_is_unpacked(host, tmp_path):
+    host.files["/set.tar"] = tar_of({"set/a.bin": b"theirs", "set/b.bin": b"b"})
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.bin").write_bytes(b"mine")
+    download_parts([part_of(host.source("/set.tar", unpack=""), files=["set/b.bin"])], tmp_path, progress=False)
+    assert (tmp_path / "set/a.bin").read_bytes() == b"mine" and (tmp_path / "set/b.bin").exists()
 
 
 def test_a_truncated_archive_is_refused_and_nothing_half_unpacked(host, tmp_path):

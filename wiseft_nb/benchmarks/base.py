@@ -94,6 +94,8 @@ class Benchmark:
     def official(self) -> pd.DataFrame:
         """Whether files on disk are the official ones, by checksum: part, file, official.
 
+        ``official`` is ``pandas.NA`` for a file of which no checksum is published.
+
         Explained in notebook 11_use_real_clip.
         """
         return official_table(self.parts, data_folder(self.root))

@@ -4,8 +4,8 @@ Explained in notebook 11_use_real_clip.
 """
 
 import pickle
-from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class HarmlessUnpickler(pickle.Unpickler):
 
 
 def read_pickle(path: Path) -> dict:
-    """A pickled dict of arrays, texts and lists, keys as texts, as CIFAR's python version has them.
+    """A pickled dict of arrays, texts and lists, keys as texts; also one that ``numpy.save`` pickled into a ``.npy``.
 
     Raises
     ------
@@ -40,13 +40,11 @@ def read_pickle(path: Path) -> dict:
 
     Explained in notebook 11_use_real_clip.
     """
-    return harmless(path, path.read_bytes())
-
-
-def harmless(path: Path, content: bytes) -> dict:
-    """The dict in the pickle; ``path`` is for the error alone."""
     try:
-        found = HarmlessUnpickler(BytesIO(content), encoding="latin1").load()
+        with path.open("rb") as file:
+            if path.suffix == ".npy":  # numpy's header of an array of one object, then its pickle
+                read_npy_header(file)
+            found = HarmlessUnpickler(file, encoding="latin1").load()
         found = found.item() if isinstance(found, np.ndarray) and found.shape == () else found
         return {key.decode() if isinstance(key, bytes) else str(key): value for key, value in found.items()}
     except Exception as error:  # a damaged pickle fails in a hundred ways, each harmless
@@ -55,25 +53,37 @@ def harmless(path: Path, content: bytes) -> dict:
         ) from error
 
 
+def read_npy_header(file: BinaryIO) -> None:
+    """Move behind the header of a ``.npy`` file."""
+    version = np.lib.format.read_magic(file)
+    (np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0)(file)
+
+
 def read_array(path: Path, memory: bool = True) -> np.ndarray:
     """The array of a ``.npy`` file without pickles; with ``memory`` False it stays on disk until it is looked at."""
     try:
-        return np.load(path, allow_pickle=False, mmap_mode=None if memory else "r")
-    except (OSError, ValueError, EOFError) as error:
+        array = np.load(path, allow_pickle=False, mmap_mode=None if memory else "r")
+        if not isinstance(array, np.ndarray) or not array.ndim:
+            raise ValueError("it holds something else than one array")
+        return array
+    except Exception as error:  # numpy and zipfile raise errors of many kinds
         raise WiseftError(f"{path} is no plain .npy file, or truncated ({reason(error)}): fetch it again") from error
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of a ``.npz``, or of a ``.npy`` that holds a pickled dict of them, by name."""
-    if path.suffix == ".npy":  # numpy's header of an object array, then a pickle
-        content = path.read_bytes()
-        start = content.find(b"\n") + 1
-        return harmless(path, content[start:])
+def read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Those arrays of a ``.npz``, or of a dict pickled into a ``.npy``, that are there, by name."""
+    if path.suffix == ".npy":
+        return {name: np.asarray(value) for name, value in read_pickle(path).items() if name in names}
     try:
         with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except Exception as error:  # zipfile and numpy raise errors of many kinds
+            return {name: np.atleast_1d(file[name]) for name in names if name in file}
+    except Exception as error:
         raise WiseftError(f"{path} is no plain .npz file, or truncated ({reason(error)}): fetch it again") from error
+
+
+def read_words(path: Path) -> list[str]:
+    """The words of a text file, here the names of classes."""
+    return path.read_text(encoding="utf-8", errors="replace").split()
 
 
 def from_planes(rows: np.ndarray, size: int, path: Path, column_major: bool = False) -> np.ndarray:
@@ -88,9 +98,13 @@ def read_python_batch(path: Path, label_key: str = "labels") -> tuple[np.ndarray
     """Images and labels of one file of the python version."""
     found = read_pickle(path)
     try:
-        return from_planes(np.asarray(found["data"]), 32, path), np.asarray(found[label_key], dtype=np.int64)
-    except (KeyError, ValueError, TypeError) as error:
+        rows, labels = np.asarray(found["data"]), np.asarray(found[label_key], dtype=np.int64)
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise WiseftError(f"{path} lacks data or {label_key} ({reason(error)}): fetch the official file") from error
+    images = from_planes(rows, 32, path)
+    if labels.shape != (len(images),):  # batch by batch: joined, two wrong ones could seem right
+        raise WiseftError(f"{path} holds {len(images)} images but {labels.size} labels: fetch the official file")
+    return images, labels
 
 
 def read_binary_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,12 @@
 """Where CIFAR-10 and its shifts come from: files, sizes, checksums, licences.
 
-Checksums: torchvision's ``datasets/cifar.py`` and ``datasets/stl10.py``; for CIFAR-10.1 tensorflow/datasets,
-``url_checksums/cifar10_1.txt``.
+Checksums: torchvision's ``datasets/cifar.py`` and ``datasets/stl10.py``; for CIFAR-10.1 and sizes tensorflow/datasets,
+``url_checksums``; Zenodo's record for CIFAR-10-C.
 
 Explained in notebook 11_use_real_clip.
 """
+
+from dataclasses import replace
 
 from wiseft_nb.benchmarks.parts import Part, Source
 
@@ -54,13 +56,13 @@ CIFAR10_1_FILES = {  # bytes and SHA-256 of data and labels
 }
 
 
-def cifar10_1(version: str) -> Part:
-    """CIFAR-10.1 as its repository has it."""
+def cifar10_1(version: str, folder: str) -> Part:
+    """CIFAR-10.1 below ``folder``."""
     page = "https://github.com/modestyachts/CIFAR-10.1"
     sources = []
     for kind, (size, digest) in zip(("data", "labels"), CIFAR10_1_FILES[version], strict=True):
-        name = f"datasets/cifar10.1_{version}_{kind}.npy"
-        sources.append(Source(f"{page}/raw/master/{name}", f"CIFAR-10.1/{name}", size, f"sha256:{digest}"))
+        name = f"cifar10.1_{version}_{kind}.npy"
+        sources.append(Source(f"{page}/raw/master/datasets/{name}", f"{folder}/{name}", size, f"sha256:{digest}"))
     return Part(
         name=f"cifar10.1-{version}",
         files=tuple(source.path for source in sources),
@@ -72,16 +74,19 @@ def cifar10_1(version: str) -> Part:
     )
 
 
-CIFAR10_1 = {version: cifar10_1(version) for version in ("v4", "v6")}
+# as a clone of the repository has it, and as WiSE-FT's own code does
+CIFAR10_1 = {
+    version: (cifar10_1(version, "CIFAR-10.1/datasets"), cifar10_1(version, "CIFAR-10.1")) for version in ("v4", "v6")
+}
 
-# one third party's word for size and digest, so a file that differs is fetched by hand
+# One third party's word for size and digest, of the file at this commit: its repository gives none
 CIFAR10_2_FILE = Source(
-    "https://github.com/modestyachts/cifar-10.2/raw/main/cifar102_test.npz",
+    "https://github.com/modestyachts/cifar-10.2/raw/521467a52ad494b78ff9c70051099c0d9ba74d40/cifar102_test.npz",
     "cifar-10.2/cifar102_test.npz",
     6_393_664,
     "sha256:e4fd6462bd5141ed293acd52ea570952f65d1bfd4ec9b068f87742f75a7a632e",
 )
-CIFAR10_2 = Part(
+CIFAR10_2_CLONE = Part(
     name="cifar10.2",
     files=(CIFAR10_2_FILE.path,),
     bytes=CIFAR10_2_FILE.bytes,
@@ -90,7 +95,32 @@ CIFAR10_2 = Part(
     sources=(CIFAR10_2_FILE,),
     digests={CIFAR10_2_FILE.path: CIFAR10_2_FILE.digest},
 )
+CIFAR10_2 = (
+    CIFAR10_2_CLONE,
+    *(  # also as a pickled .npy, and in the folder of WiSE-FT's own code
+        replace(CIFAR10_2_CLONE, files=(file,), digests={file: CIFAR10_2_FILE.digest} if file.endswith("z") else {})
+        for file in ("CIFAR-10.2/cifar102_test.npz", "cifar-10.2/cifar102_test.npy", "CIFAR-10.2/cifar102_test.npy")
+    ),
+)
 
+CORRUPTIONS = (
+    "gaussian_noise",
+    "shot_noise",
+    "impulse_noise",
+    "defocus_blur",
+    "glass_blur",
+    "motion_blur",
+    "zoom_blur",
+    "snow",
+    "frost",
+    "fog",
+    "brightness",
+    "contrast",
+    "elastic_transform",
+    "pixelate",
+    "jpeg_compression",
+)
+MORE_CORRUPTIONS = ("gaussian_blur", "saturate", "spatter", "speckle_noise")  # for validation, say its authors
 CIFAR10_C_ARCHIVE = Source(
     "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
     "CIFAR-10-C.tar",
@@ -100,12 +130,18 @@ CIFAR10_C_ARCHIVE = Source(
 )
 CIFAR10_C = Part(
     name="cifar10-c",
-    files=("CIFAR-10-C/labels.npy",),
+    files=tuple(f"CIFAR-10-C/{name}.npy" for name in ("labels", *CORRUPTIONS)),
     bytes=CIFAR10_C_ARCHIVE.bytes,
     page="https://zenodo.org/records/2535967",
     licence="CC BY 4.0",
     sources=(CIFAR10_C_ARCHIVE,),
 )
+
+
+def cifar10_c(corruption: str) -> Part:
+    """What one corruption needs, for those who keep only some."""
+    return replace(CIFAR10_C, files=("CIFAR-10-C/labels.npy", f"CIFAR-10-C/{corruption}.npy"))
+
 
 STL10_ARCHIVE = Source(
     "http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",

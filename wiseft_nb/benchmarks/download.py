@@ -3,14 +3,13 @@
 Explained in notebook 11_use_real_clip.
 """
 
-import shutil
 import tarfile
 import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Sequence
 from http.client import HTTPException
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from urllib.error import HTTPError
 
 from tqdm.auto import tqdm
@@ -67,7 +66,8 @@ def fetch(source: Source, root: Path, progress: bool = True) -> Path:
 def receive(source: Source, part: Path, progress: bool) -> None:
     """Append to ``part`` what it lacks; all anew where the host does not send from the middle."""
     done = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(source.url, headers={"Range": f"bytes={done}-"} if done else {})
+    headers = {"User-Agent": "wiseft-nb"}  # some hosts turn urllib's own away
+    request = urllib.request.Request(source.url, headers=headers | ({"Range": f"bytes={done}-"} if done else {}))
     try:
         answer = urllib.request.urlopen(request, timeout=SILENCE)
     except HTTPError as error:
@@ -99,6 +99,7 @@ def unpack(archive: Path, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder, prefix="unpacking-") as beside:
             if zipfile.is_zipfile(archive):
                 with zipfile.ZipFile(archive) as file:
+                    check_members(file.namelist())
                     file.extractall(beside)
             else:
                 with tarfile.open(archive) as file:
@@ -106,16 +107,23 @@ def unpack(archive: Path, folder: Path) -> None:
             for path in sorted(Path(beside).iterdir()):
                 move_into(path, folder / path.name)
     except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise WiseftError(f"{archive} cannot be unpacked ({reason(error)}): delete it and fetch it again") from error
+        raise WiseftError(
+            f"{archive} cannot be unpacked ({reason(error)}): free some space, or delete it and fetch it again"
+        ) from error
     archive.unlink()
 
 
+def check_members(names: Sequence[str]) -> None:
+    """Refuse what ``zipfile`` would bend to lie inside (``tarfile`` refuses it by itself)."""
+    outside = [name for name in names if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts]
+    if outside:
+        raise zipfile.BadZipFile(f"{outside[0]!r} points outside the archive")
+
+
 def move_into(path: Path, target: Path) -> None:
-    """Move a file or folder; a folder that is there already takes what is new, and keeps the rest."""
+    """Move a file or folder to where nothing is yet; what is there already stays."""
     if path.is_dir() and target.is_dir():
         for inside in sorted(path.iterdir()):
             move_into(inside, target / inside.name)
-    else:
-        if target.is_dir():
-            shutil.rmtree(target)
+    elif not target.exists():
         path.replace(target)

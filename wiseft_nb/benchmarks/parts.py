@@ -98,6 +98,11 @@ class NotOnDisk(Dataset):
         raise self.refuse()
 
 
+def first_on_disk(root: Path, *layouts: Part) -> Part:
+    """The first of a part's layouts that is whole below ``root``; if none is, the one that is downloaded."""
+    return next((part for part in layouts if not part.absent(root)), layouts[0])
+
+
 def open_part(part: Part, root: Path, read: Callable[[], Dataset]) -> Dataset:
     """What ``read`` reads if the part is on disk; else what stands for it."""
     return NotOnDisk(part, root) if part.absent(root) else read()
@@ -115,10 +120,11 @@ def open_shifts(
     strange = [p for p in wanted or () if not any(fnmatch(name, p) for name in shifts)]
     if strange:
         raise unknown("shift", strange[0], shifts)
-    gone = sorted({part.name for part, _ in chosen.values() if part.absent(root)})
+    there = {part.name for part, _ in chosen.values() if not part.absent(root)}
+    gone = {name if part.name in there else part.name for name, (part, _) in chosen.items() if part.absent(root)}
     if gone:
         warnings.warn(
-            f"not on disk below {root}, so left out of the shifts: {', '.join(gone)}; benchmark.missing() says where "
+            f"not on disk below {root}, so left out of the shifts: {', '.join(sorted(gone))}; benchmark.missing() says where "
             "they come from",
             stacklevel=4,
         )
@@ -139,7 +145,7 @@ def data_folder(root: str | Path | None = None) -> Path:
 
     Explained in notebook 11_use_real_clip.
     """
-    return Path(root or os.environ.get("WISEFT_NB_DATA") or BUILD / "datasets")
+    return Path(root or os.environ.get("WISEFT_NB_DATA") or BUILD / "datasets").expanduser()
 
 
 def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
@@ -163,17 +169,22 @@ def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
 
 
 def official_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
-    """A row for each file on disk whose official digest is known: part, file, official.
+    """A row for each file on disk: part, file, official (``pandas.NA`` where no digest of it is published).
 
     Explained in notebook 11_use_real_clip.
     """
     rows = [
-        {"part": part.name, "file": name, "official": digest_of(root / name, expected) == expected}
+        {"part": part.name, "file": name, "official": is_official(root / name, part.digests.get(name))}
         for part in parts
-        for name, expected in part.digests.items()
+        for name in dict.fromkeys((*part.files, *part.digests))
         if (root / name).is_file()
     ]
-    return pd.DataFrame(rows, columns=["part", "file", "official"])
+    return pd.DataFrame(rows, columns=["part", "file", "official"]).astype({"official": "boolean"})
+
+
+def is_official(path: Path, digest: str | None) -> object:
+    """Whether a file has its official digest; ``pandas.NA`` if that is not known."""
+    return digest_of(path, digest) == digest if digest else pd.NA
 
 
 def digest_of(path: Path, like: str) -> str:
