@@ -59,7 +59,7 @@ def test_the_validation_split_is_a_tenth_of_training_and_no_test_data(cifar10):
 
 def test_the_split_of_the_whole_training_set_is_stratified_and_always_the_same():
     labels = np.random.default_rng(0).permutation(np.arange(50_000) % 10)
-    (train, val), again = held_out(labels, 5_000), held_out(labels, 5_000)
+    (train, val), again = held_out(labels, 0.1), held_out(labels, 0.1)
     assert (np.bincount(labels[val]) == 500).all() and sorted([*train, *val]) == list(range(50_000))
     assert np.array_equal(val, again[1])
 

@@ -15,8 +15,8 @@ from wiseft_nb import WiseftError, load_benchmark, mean_of_shifts
 from wiseft_nb.benchmarks.transfer import SETS
 
 TRANSFER = {
-    "cifar100": (trees.write_cifar100, 27, 3, 30, ["apple", "aquarium fish"]),
-    "cars": (trees.write_cars, 11, 1, 12, ["Audi A4", "BMW X3"]),
+    "cifar100": (trees.write_cifar100, 20, 10, 30, ["apple", "aquarium fish"]),
+    "cars": (trees.write_cars, 10, 2, 12, ["Audi A4", "BMW X3"]),
     "dtd": (trees.write_dtd, 22, 2, 12, ["banded", "dotted"]),
     "food101": (trees.write_food101, 18, 2, 20, ["apple pie", "waffles"]),
     "sun397": (trees.write_sun397, 18, 2, 20, ["abbey", "apartment building outdoor"]),

@@ -106,7 +106,7 @@ def test_class_names_with_braces_are_taken_as_they_are(clip):
         (["one", "two", "one"], ["a {}"], "'one'"),
         (["one"], [], "no template"),
         (["one"], ["a digit"], "no place for the class name"),
-        (["one"], "imagenet-21k", "digits, openai-imagenet, simple"),
+        (["one"], "imagenet-21k", "digits, .*openai-imagenet, simple"),
     ],
 )
 def test_bad_prompts_are_refused(clip, class_names, templates, message):

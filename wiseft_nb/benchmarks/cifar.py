@@ -32,7 +32,7 @@ from wiseft_nb.errors import WiseftError
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 STL10_NAMES = {"car": "automobile"}  # where it says otherwise; its monkeys are no class of CIFAR-10
-VALIDATION = 5_000
+VALIDATION = 0.1  # of the training images
 ABOUT = {
     "cifar10": "photographs of 32 x 32 pixels, the reference distribution (CIFAR-10's test images)",
     "cifar10.1-v6": "collected again as CIFAR-10 was (CIFAR-10.1, the version its authors recommend)",
@@ -68,7 +68,7 @@ def load_cifar10_benchmark(root: Path, shifts: Sequence[str] | None = None, comp
     return Benchmark(
         name="cifar10",
         class_names=CLASS_NAMES,
-        templates=load_templates("cifar"),
+        templates=load_templates("cifar10"),
         train=train,
         val=val,
         reference=reference,
@@ -102,7 +102,7 @@ def read_training(read: Callable, root: Path, complete: bool) -> tuple[ImageSet,
     images, labels = read(root, [f"data_batch_{i}" for i in range(1, 6)])
     check_count("CIFAR-10's training set", len(labels), 50_000, complete)
     whole = labelled(images, labels, root)
-    train, val = held_out(labels, min(VALIDATION, max(1, len(labels) // 10)))
+    train, val = held_out(labels, VALIDATION)
     return whole.subset(train), whole.subset(val)
 
 

@@ -101,7 +101,7 @@ def assemble(name: str, root: Path, about: About, parts: Mapping[str, Files], co
     parts = dict(parts)
     if "val" not in parts:
         labels = np.array([label for _, label in parts["train"]])
-        train, val = held_out(labels, enough(VAL, labels), seed)
+        train, val = held_out(labels, VAL, seed)
         parts |= {part: [parts["train"][i] for i in rows] for part, rows in (("train", train), ("val", val))}
     images = {part: ListedImages(root, files, len(about.class_names)) for part, files in parts.items()}
     if complete:
@@ -120,15 +120,10 @@ def assemble(name: str, root: Path, about: About, parts: Mapping[str, Files], co
 def shared_out(files: Files, seed: int) -> dict[str, Files]:
     """Files shared out to train, val and reference, a like share of each class."""
     labels = np.array([label for _, label in files])
-    rest, test = held_out(labels, enough(TEST, labels), seed)
-    train, val = held_out(labels[rest], enough(VAL, labels), seed)
+    rest, test = held_out(labels, TEST, seed)
+    train, val = held_out(labels[rest], VAL / (1 - TEST), seed)
     rows = {"train": rest[train], "val": rest[val], "reference": test}
     return {part: [files[i] for i in sorted(chosen)] for part, chosen in rows.items()}
-
-
-def enough(part: float, labels: np.ndarray) -> int:
-    """That part of the samples, or one for each class where that is more."""
-    return max(round(part * len(labels)), len(np.unique(labels)))
 
 
 def class_folders(folder: Path) -> list[str]:

@@ -79,7 +79,7 @@ class Portion(Dataset):
     def indices(self) -> np.ndarray:
         """Which of the training images."""
         labels = np.array([label for _, label in self.whole().files])
-        return held_out(labels, max(1, round(VALIDATION * len(labels))))[self.which]
+        return held_out(labels, VALIDATION)[self.which]
 
     def __len__(self) -> int:
         return len(self.indices)

@@ -4,16 +4,31 @@ Explained in notebook 11_use_real_clip.
 """
 
 import numpy as np
-from sklearn.model_selection import train_test_split
 
 
-def held_out(labels: np.ndarray, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of all but ``n`` samples, and of those ``n``, a like share of each class; both in order.
+def held_out(labels: np.ndarray, share: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the samples that stay, and of those held out, both in order.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        int ``(n,)``.
+    share : float
+        In (0, 1): of each class that share is held out, at least one sample, and none of a class of one.
+    seed : int
+        Decides which.
+
+    Examples
+    --------
+    >>> kept, out = held_out(np.array([0] * 20 + [1] * 10 + [2] * 3), 0.1)
+    >>> len(kept), len(out)
+    (29, 4)
 
     Explained in notebook 11_use_real_clip.
     """
-    _, counts = np.unique(labels, return_counts=True)
-    # a class of one cannot be shared out, and fewer samples than classes cannot hold each: then at random
-    stratify = labels if counts.min() > 1 and len(counts) <= min(n, len(labels) - n) else None
-    kept, out = train_test_split(np.arange(len(labels)), test_size=n, random_state=seed, stratify=stratify)
-    return np.sort(kept), np.sort(out)
+    rng, out = np.random.default_rng(seed), []
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        out.append(rows[: max(1, round(share * len(rows))) if len(rows) > 1 else 0])
+    chosen = np.sort(np.concatenate(out))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen

@@ -12,6 +12,10 @@ from wiseft_nb.errors import unknown
 
 # what OpenAI says of pictures of 32 x 32 pixels: github.com/openai/CLIP, data/prompts.md
 CIFAR_KINDS = ("", "blurry ", "black and white ", "low contrast ", "high contrast ", "bad ", "good ")
+CIFAR = [
+    *(f"a {kind}photo of {article} {{}}." for article in ("a", "the") for kind in CIFAR_KINDS),
+    *(f"a photo of {article} {size} {{}}." for article in ("a", "the") for size in ("small", "big")),
+]
 REGIONS = ("", *(f" in {region}" for region in ("africa", "the americas", "asia", "europe", "oceania")))
 TEMPLATES: dict[str, Sequence[Template]] = {
     "digits": (
@@ -25,8 +29,8 @@ TEMPLATES: dict[str, Sequence[Template]] = {
         "a painted number {}",
     ),
     "simple": ("a photo of a {}.",),
-    "cifar": [f"a {kind}photo of {article} {{}}." for article in ("a", "the") for kind in CIFAR_KINDS]
-    + [f"a photo of {article} {size} {{}}." for article in ("a", "the") for size in ("small", "big")],
+    "cifar10": CIFAR,
+    "cifar100": CIFAR,
     "wilds-fmow": [f"{kind} photo of a {{}}{where}." for kind in ("satellite", "aerial") for where in REGIONS],
     "wilds-iwildcam": ("a photo of {}.", "{} in the wild."),
     "cars": ("a photo of a {}.", "a photo of the {}, a type of car.", "a photo of my {}.", "a photo of a clean {}."),
@@ -35,8 +39,6 @@ TEMPLATES: dict[str, Sequence[Template]] = {
     "sun397": ("a photo of a {}.", "a photo of the {}."),
     "openai-imagenet": open_clip.OPENAI_IMAGENET_TEMPLATES,
 }
-
-TEMPLATES["cifar10"] = TEMPLATES["cifar100"] = TEMPLATES["cifar"]
 
 
 def load_templates(name: str) -> Sequence[Template]:

@@ -149,7 +149,7 @@ def load_transfer_benchmark(
 
     def portion(which: int) -> Dataset:
         labels = labels_of(whole()[1])
-        rows = held_out(labels, max(1, round(VALIDATION * len(labels))))[which]
+        rows = held_out(labels, VALIDATION)[which]
         return whole()[1].subset(rows) if isinstance(whole()[1], ImageSet) else Subset(whole()[1], rows.tolist())
 
     return Benchmark(
