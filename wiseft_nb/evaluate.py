@@ -31,7 +31,7 @@ class Predictions:
     class_subset : tuple of int or None
         The classes that occur; the others are left out of the argmax.
     class_groups : tuple of tuples of int, or None
-        Where a label stands for several of the classifier's classes (ObjectNet: "chair" for four of
+        Where a label stands for several of the classifier's classes (ObjectNet: "chair" for three of
         ImageNet's): the classes of each label. Its logit is the largest of theirs.
     metric : function
         What the dataset is judged by; see ``wiseft_nb.metrics``.
