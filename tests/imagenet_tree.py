@@ -84,6 +84,39 @@ def write_vid_robust(folder):
         (folder / name).write_text(json.dumps(content))
 
 
+def write_ytbb_robust(folder):
+    """Four anchors: one good with two like neighbours and an unlike one, one good alone, one unsure, one bad in a pair."""
+    for name in ("v_1/frame-4.jpg", "v_1/frame-5.jpg", "v_1/frame-6.jpg", "v_1/frame-7.jpg", "w_2/frame-1.jpg"):
+        save(folder / "ytbb_videos" / name)
+    labels = ["good", "bad", "unsure", "fish", "clock"]
+    anchors = [
+        ("x/v_1/frame-5.jpg", [0]),
+        ("w_2/frame-1.jpg", [0, 3]),
+        ("u_3/frame-1.jpg", [0, 2]),
+        ("b_4/frame-1.jpg", [0]),
+    ]
+    pairs = [
+        ("v_1/frame-5.jpg,v_1/frame-4.jpg", [0]),
+        ("v_1/frame-5.jpg,v_1/frame-6.jpg", [0, 1]),
+        ("v_1/frame-5.jpg,v_1/frame-7.jpg", [0]),
+        ("b_4/frame-1.jpg,b_4/frame-2.jpg", [2]),
+    ]
+
+    def notes(names, rows):
+        return json.dumps({"labels": names, "annotations": [{"key": key, "labels": found} for key, found in rows]})
+
+    files = {
+        "anchor_labels.json": notes(labels, anchors),
+        "pmk_labels.json": notes(["similar", "blur-increase", "bad-anchor"], pairs),
+        "ytbb_class_index.json": json.dumps({"0": "fish", "1": "clock", "2": "person"}),
+        "rev_class_idx_map.json": json.dumps({"0": [0, 1], "1": [409]}),
+        "ytbb_robustness_test_anchors_full.csv": "ytid,time_ms,label\nv,1,1\nw,2,1\nu,3,0\nb,4,0\n",
+    }
+    (folder / "metadata").mkdir()
+    for name, content in files.items():
+        (folder / "metadata" / name).write_text(content)
+
+
 def write_all(root):
     write_folders(root / "imagenet/train", CLASSES.values(), 20)
     write_folders(root / "imagenet/val", CLASSES.values(), 2)
@@ -93,6 +126,7 @@ def write_all(root):
     write_folders(root / "sketch", CLASSES.values(), 2)
     write_objectnet(root / "objectnet-1.0")
     write_vid_robust(root / "imagenet_vid_ytbb_robust/imagenet-vid-robust")
+    write_ytbb_robust(root / "imagenet_vid_ytbb_robust/ytbb-robust")
     return root
 
 

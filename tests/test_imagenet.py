@@ -43,7 +43,7 @@ def labels(images):
 def test_every_part_has_its_count_classes_and_labels(imagenet):
     assert len(imagenet.class_names) == 1000 and len(imagenet.templates) == 80
     sizes = {name: len(images) for name, images in imagenet.test_sets.items()}
-    video = {"vid-robust/pm-0": 2, "vid-robust/pm-10": 5}
+    video = {"vid-robust/pm-0": 2, "vid-robust/pm-10": 5, "ytbb-robust/pm-0": 2, "ytbb-robust/pm-10": 4}
     assert sizes == {"imagenet": 18, "v2": 18, "r": 6, "sketch": 18, "objectnet": 6, "a": 4} | video
     assert labels(imagenet.reference) == sorted([*CLASSES, *CLASSES]) == labels(imagenet.shifts["sketch"])
     image, label = imagenet.reference[3]
@@ -115,6 +115,25 @@ def test_video_frames_are_judged_with_their_neighbours(imagenet):
     assert pm_0.metric(said[[1, 3]], said[:2])["accuracy"] == 1
 
 
+def test_ytbb_frames_are_chosen_by_the_reviewers_notes(imagenet):
+    """Unsure and bad anchors and pairs that are unlike are left out; an anchor accepts all labels noted for it."""
+    pm_0, pm_10 = imagenet.shifts["ytbb-robust/pm-0"], imagenet.shifts["ytbb-robust/pm-10"]
+    names = [path.relative_to(pm_10.folder).as_posix() for path, _ in pm_10.files]
+    assert names == ["v_1/frame-4.jpg", "v_1/frame-5.jpg", "v_1/frame-7.jpg", "w_2/frame-1.jpg"]
+    assert pm_10.class_groups == ((0, 1), (409,), ()), "ImageNet has no class for a person"
+    logits = torch.zeros(4, 1000)
+    logits[:3, 409], logits[3, 1] = 1, 1
+    assert Predictions.on(pm_10, logits, torch.tensor(labels(pm_10))).row()["accuracy"] == 1, (
+        "w_2 accepts fish and clock"
+    )
+    logits[2, 0] = 2
+    assert Predictions.on(pm_10, logits, torch.tensor(labels(pm_10))).row() == pm_10.metric(
+        torch.tensor([1, 1, 0, 0]), torch.tensor(labels(pm_10))
+    )
+    assert Predictions.on(pm_10, logits, torch.tensor(labels(pm_10))).row()["accuracy"] == 0.5
+    assert Predictions.on(pm_0, logits[[1, 3]], torch.tensor(labels(pm_0))).row()["accuracy"] == 1
+
+
 def test_counts_of_an_incomplete_download_are_named(tree):
     """ObjectNet with 23,700 of its 50,000 images once went into a comparison."""
     expected = {
@@ -142,7 +161,17 @@ def test_what_is_missing_is_listed_with_where_it_comes_from(tmp_path):
     with pytest.warns(UserWarning, match="left out of the shifts: a, objectnet, r, sketch, v2"):
         benchmark = load_benchmark("imagenet", root=tmp_path)
     missing = benchmark.missing().set_index("part")
-    assert list(missing.index) == ["train", "imagenet", "v2", "r", "sketch", "objectnet", "a", "vid-robust"]
+    assert list(missing.index) == [
+        "train",
+        "imagenet",
+        "v2",
+        "r",
+        "sketch",
+        "objectnet",
+        "a",
+        "vid-robust",
+        "ytbb-robust",
+    ]
     assert missing.download.to_dict() == {name: name in ("r", "a") for name in missing.index}
     with pytest.raises(WiseftError, match=r"train is not on disk, .* fetch it by hand from https://www.image-net.org"):
         len(benchmark.train)
@@ -173,6 +202,10 @@ def wrong_video(root):
     (root / "imagenet_vid_ytbb_robust/imagenet-vid-robust/metadata/pmsets.json").write_text(json.dumps({"x": 3}))
 
 
+def wrong_notes(root):
+    (root / "imagenet_vid_ytbb_robust/ytbb-robust/metadata/pmk_labels.json").write_text('{"labels": []}')
+
+
 def lost_frame(root):
     (root / "imagenet_vid_ytbb_robust/imagenet-vid-robust/val/a/0.JPEG").unlink()
 
@@ -186,6 +219,7 @@ def lost_frame(root):
         (wrong_r, r"imagenet-r has folders \['README'\]"),
         (wrong_mapping, "does not hold ObjectNet's mapping files"),
         (wrong_video, "does not hold ImageNet-Vid-Robust's metadata"),
+        (wrong_notes, "does not hold YTBB-Robust's notes"),
         (lost_frame, "lacks 1 frames, first val/a/0.JPEG"),
     ],
 )

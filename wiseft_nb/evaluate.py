@@ -60,7 +60,9 @@ class Predictions:
     def predicted(self) -> Tensor:
         """The predicted class of each image, int64 ``(n,)``."""
         if self.class_groups is not None:
-            return torch.stack([self.logits[:, list(g)].amax(1) for g in self.class_groups], dim=1).argmax(1)
+            never = torch.full((self.n,), -torch.inf)  # a label without any class
+            best = [self.logits[:, list(g)].amax(1) if g else never for g in self.class_groups]
+            return torch.stack(best, dim=1).argmax(1)
         if self.class_subset is None:
             return self.logits.argmax(1)
         subset = torch.tensor(self.class_subset)

@@ -21,6 +21,7 @@ from wiseft_nb.benchmarks.shards import ShardImages
 from wiseft_nb.benchmarks.splits import held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.benchmarks.video import read_vid_robust
+from wiseft_nb.benchmarks.ytbb import read_ytbb_robust
 from wiseft_nb.errors import WiseftError
 
 # open_clip's list names two pairs of classes alike; WordNet tells them apart
@@ -32,11 +33,12 @@ Files = list[tuple[Path, int]]
 
 
 def load_imagenet_benchmark(root: Path, shifts: Sequence[str] | None = None, complete: bool = True) -> Benchmark:
-    """ImageNet with V2, R, Sketch, ObjectNet, A and Vid-Robust as shifts.
+    """ImageNet with V2, R, Sketch, ObjectNet, A, Vid-Robust and YTBB-Robust as shifts.
 
     Validation data are a hundredth of the training images, a like share of each class; ImageNet's own
     "validation" images are the reference test set, as in the paper. Shifts are named ``v2``, ``r``,
-    ``sketch``, ``objectnet``, ``a``, ``vid-robust/pm-0`` and ``vid-robust/pm-10``.
+    ``sketch``, ``objectnet``, ``a``, and, on request, ``vid-robust/pm-0``, ``vid-robust/pm-10``,
+    ``ytbb-robust/pm-0`` and ``ytbb-robust/pm-10``.
 
     Explained in notebook 11_use_real_clip.
     """
@@ -54,6 +56,9 @@ def load_imagenet_benchmark(root: Path, shifts: Sequence[str] | None = None, com
     for k in (0, 10):
         frames = functools.partial(read_vid_robust, root / parts.VID_ROBUST_FOLDER, k, WNIDS, complete)
         known[f"vid-robust/pm-{k}"] = (parts.VID_ROBUST, frames)
+        frames = functools.partial(read_ytbb_robust, root / parts.YTBB_ROBUST_FOLDER, k)
+        known[f"ytbb-robust/pm-{k}"] = (parts.YTBB_ROBUST, frames)
+    videos = (parts.VID_ROBUST, parts.YTBB_ROBUST)
     return Benchmark(
         name="imagenet",
         class_names=CLASS_NAMES,
@@ -64,7 +69,7 @@ def load_imagenet_benchmark(root: Path, shifts: Sequence[str] | None = None, com
         shifts=open_shifts(known, root, shifts, usual="v2 r sketch objectnet a"),
         reference_name="imagenet",
         about={"val": "a hundredth of the training images; choose on it, not on the reference"},
-        parts=(parts.TRAIN, parts.VAL, parts.V2, parts.R, parts.SKETCH, parts.OBJECTNET, parts.A, parts.VID_ROBUST),
+        parts=(parts.TRAIN, parts.VAL, parts.V2, parts.R, parts.SKETCH, parts.OBJECTNET, parts.A, *videos),
         root=root,
     )
 

@@ -11,6 +11,7 @@ from wiseft_nb.benchmarks.parts import Part, Source
 IMAGENET_PAGE = "https://www.image-net.org/download.php"
 IMAGENET_LICENCE = "non-commercial research, asks for an account"
 VID_ROBUST_FOLDER = "imagenet_vid_ytbb_robust/imagenet-vid-robust"
+YTBB_ROBUST_FOLDER = "imagenet_vid_ytbb_robust/ytbb-robust"
 
 TRAIN = Part("train", ("imagenet/train",), 147_900_000_000, IMAGENET_PAGE, IMAGENET_LICENCE)
 VAL = Part("imagenet", ("imagenet/val",), 6_700_000_000, IMAGENET_PAGE, IMAGENET_LICENCE)
@@ -35,6 +36,13 @@ VID_ROBUST = Part(
     9_000_000_000,
     "https://github.com/modestyachts/robust-vid",
     "as ImageNet",
+)
+YTBB_ROBUST = Part(
+    "ytbb-robust",
+    (f"{YTBB_ROBUST_FOLDER}/ytbb_videos", f"{YTBB_ROBUST_FOLDER}/metadata"),
+    9_000_000_000,
+    "https://github.com/modestyachts/robust-vid",
+    "as YouTube-BoundingBoxes",
 )
 
 

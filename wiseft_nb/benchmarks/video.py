@@ -4,7 +4,7 @@ Explained in notebook 11_use_real_clip.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wiseft_nb.benchmarks.images import ImagesLater
@@ -34,17 +34,27 @@ def read_vid_robust(folder: Path, k: int, wnids: Sequence[str], complete: bool =
         )
         groups = tuple(tuple(wnids.index(wnid) for wnid in merged[vid[str(i)][0]]) for i in range(len(vid)))
         neighbours = {anchor: [anchor, *(pmsets[anchor] if k else ())] for anchor in pmsets}
-        frames = sorted({frame for inside in neighbours.values() for frame in inside})
-        accepted = [tuple(labels[frame]) for frame in frames]
-        number = {frame: i for i, frame in enumerate(frames)}
+        accepted = {frame: tuple(labels[frame]) for inside in neighbours.values() for frame in inside}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WiseftError(
             f"{folder} does not hold ImageNet-Vid-Robust's metadata and misc ({reason(error)}): fetch it again"
         ) from error
     check_count("ImageNet-Vid-Robust, anchor frames,", len(pmsets), ANCHORS, complete)
+    return judged_frames(folder, neighbours, accepted, groups)
+
+
+def judged_frames(
+    folder: Path,
+    neighbours: Mapping[str, Sequence[str]],
+    accepted: Mapping[str, tuple[int, ...]],
+    groups: tuple[tuple[int, ...], ...],
+) -> ImagesLater:
+    """Frames below a folder, those of one anchor judged together, each right with any label it accepts."""
+    frames = sorted(accepted)
     gone = [frame for frame in frames if not (folder / frame).is_file()]
     if gone:
         raise WiseftError(f"{folder} lacks {len(gone):,} frames, first {gone[0]}: fetch it again")
-    metric = PmK([[number[frame] for frame in inside] for inside in neighbours.values()], accepted)
-    files = [(folder / frame, first[0]) for frame, first in zip(frames, accepted, strict=True)]
+    number = {frame: i for i, frame in enumerate(frames)}
+    metric = PmK([[number[f] for f in inside] for inside in neighbours.values()], [accepted[f] for f in frames])
+    files = [(folder / frame, accepted[frame][0]) for frame in frames]
     return ImagesLater(folder, lambda: files, class_groups=groups, metric=metric)
