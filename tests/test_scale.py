@@ -20,7 +20,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from wiseft_nb import Compute, FineTuneConfig, WiseftError, fine_tune, load_clip, zero_shot_classifier
-from wiseft_nb.fine_tune import in_pieces
+from wiseft_nb.fine_tune import in_pieces, piece_size
 from wiseft_nb.paths import ROOT
 
 PATIENCE = 240  # seconds
@@ -151,12 +151,12 @@ def test_a_batch_in_pieces_is_the_same_step_where_crops_are_the_same(zero_shot, 
 
 
 def test_pieces_hold_every_sample_once_and_have_seeds_of_their_own():
-    config = FineTuneConfig(batch_size=10)
     batch = (list(range(100, 110)), 7)
-    assert in_pieces(batch, None, config) == [batch], "alone, a batch stays whole"
-    pieces = in_pieces(batch, 4, config)
+    alone = piece_size(FineTuneConfig(batch_size=10), Compute())
+    assert in_pieces(batch, alone) == [batch], "alone, a batch stays whole"
+    pieces = in_pieces(batch, 4)
     assert [indices for indices, _ in pieces] == [[100, 101, 102, 103], [104, 105, 106, 107], [108, 109]]
-    assert len({seed for _, seed in pieces}) == 3 and pieces == in_pieces(batch, 4, config)
+    assert len({seed for _, seed in pieces}) == 3 and pieces == in_pieces(batch, 4)
 
 
 @pytest.fixture(scope="module")

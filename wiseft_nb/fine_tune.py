@@ -86,7 +86,8 @@ def fine_tune(
         raise WiseftError("BatchNorm's statistics of a batch cannot be had in pieces: train_batchnorm=False")
     if cache:
         seen = [fingerprint_input(zero_shot, data) for data in (benchmark.train, benchmark.val)]
-        key = fingerprint("fine_tune", zero_shot, config, compute, seen, torch.__version__)
+        size = piece_size(config, compute)  # more processes draw other crops, unless a size is given
+        key = fingerprint("fine_tune", zero_shot, config, compute, size, seen, torch.__version__)
     # dropout and the like draw from torch's global generator: give it back as it was
     with torch.random.fork_rng(devices=[]):
         data, module, collater = {"train": benchmark.train, "val": benchmark.val}, classifier, classifier
@@ -122,7 +123,7 @@ def train(
     fused = (device := parameters[0].device).type in ("cpu", "cuda")  # one pass over the weights instead of ten
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
     plan = shuffled(len(data["train"]), config.batch_size, config.epochs, config.seed)
-    pieces = [share(in_pieces(batch, compute.micro_batch, config)) for batch in plan]
+    pieces = [share(in_pieces(batch, piece_size(config, compute))) for batch in plan]
     steps, per_epoch = len(plan), len(plan) // config.epochs
     warmup = config.warmup_share(steps)
     step, losses = restore_training(key, module, optimizer, classifier.history) if key else (0, [])
@@ -173,13 +174,14 @@ def train(
                 saved = time.monotonic()
 
 
-def in_pieces(batch: tuple[Sequence[int], int], size: int | None, config: FineTuneConfig) -> Plan:
-    """A batch as one piece, or in pieces of ``size``, each with a seed of its own.
+def piece_size(config: FineTuneConfig, compute: Compute) -> int:
+    """How many images a process takes at a time: as asked, else a batch shared out evenly, alone the whole batch."""
+    return compute.micro_batch or math.ceil(config.batch_size / count())
 
-    By default as many as there are processes: whatever their number, pieces of one size give one result.
-    """
+
+def in_pieces(batch: tuple[Sequence[int], int], size: int) -> Plan:
+    """A batch in pieces of ``size``, each with a seed of its own; one that is no larger stays as it is."""
     indices, seed = batch
-    size = size or math.ceil(config.batch_size / count())
     if size >= len(indices):
         return [batch]
     seeds = np.random.SeedSequence([seed, size]).generate_state(math.ceil(len(indices) / size), np.uint64)
