@@ -268,6 +268,15 @@ def test_a_hub_repository_is_loaded_like_a_folder(folder, clip, monkeypatch):
     assert all(torch.equal(ours[name], tensor) for name, tensor in theirs.items())
 
 
+def test_a_hub_repository_that_does_not_exist_is_one_sentence(monkeypatch):
+    def gone(model_id, **_):
+        raise ValueError(f"404: {model_id} not found")
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", gone)
+    with pytest.raises(WiseftError, match="the weights of hf-hub:nobody/nothing cannot be loaded .*404"):
+        load_clip("hf-hub:nobody/nothing")
+
+
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(WiseftError, match="device 'cuda:99' cannot be used here .* pass device='cpu'"):
         load_clip("digits-rn", device="cuda:99")

@@ -1,8 +1,8 @@
 """WiSE-FT, runnable, teachable, checkable: the helper package behind the notebooks.
 
-Data flows one way, and each module imports only from those above it: benchmarks, clip, zero_shot
-(and checkpoint, exchange), cache, compute and batches, fine_tune, interpolate, evaluate, sweep, robustness,
-published, plots, widgets and explorer, exercises, and last notebook.
+Data flows one way, and each module imports only from those above it: processes, metrics, benchmarks, clip, zero_shot
+(and checkpoint, exchange, onnx_export), cache, compute and batches, recipes and fine_tune, interpolate, evaluate and
+classify, sweep, robustness, published, plots, widgets and explorer, exercises, and last notebook.
 """
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark, load_templates

@@ -126,16 +126,17 @@ def load_clip(
         check_weights(folder)
         identifier = f"local-dir:{folder}"
     elif str(name).startswith("hf-hub:"):
-        identifier = str(name)
-        config = {"model_cfg": fetched(identifier, None, lambda: open_clip.get_model_config(identifier))}
+        identifier, config = str(name), {}
     else:
-        identifier = str(name).replace("@", "-").replace("px", "").replace("/", "-")
+        identifier = str(name).replace("@336px", "-336").replace("/", "-")  # OpenAI's spelling
         config = {"model_cfg": architecture(identifier, str(name), pretrained, quick_gelu)}
         # open_clip itself would only warn, and compute with the wrong activation
         arguments |= {"pretrained": str(pretrained), "force_quick_gelu": config["model_cfg"].get("quick_gelu", False)}
     try:
         if folder.is_dir():
             check_size(config["model_cfg"], folder)
+        elif not config:
+            config["model_cfg"] = fetched(identifier, None, lambda: open_clip.get_model_config(identifier))
         model, augment, preprocess = fetched(
             identifier, pretrained, lambda: open_clip.create_model_and_transforms(identifier, **arguments)
         )
