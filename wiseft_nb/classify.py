@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from wiseft_nb.batches import in_order
-from wiseft_nb.benchmarks.images import ENDINGS, read_image
+from wiseft_nb.benchmarks.images import ENDINGS, read_image, to_rgb
 from wiseft_nb.benchmarks.problems import look_at
 from wiseft_nb.compute import EXACT, Compute
 from wiseft_nb.errors import WiseftError
@@ -124,7 +124,7 @@ def named(images: Images) -> tuple[list[str] | list[int], Dataset]:
             raise WiseftError("some images cannot be classified:\n" + "\n".join(f"- {line}" for line in unreadable))
         names, dataset = [path.as_posix() for path in paths], Unlabelled(paths)
     elif all(isinstance(image, Image.Image) for image in images):
-        names, dataset = list(range(len(images))), Unlabelled([image.convert("RGB") for image in images])
+        names, dataset = list(range(len(images))), Unlabelled([to_rgb(image) for image in images])
     else:
         raise WiseftError("images of several kinds: pass a path, or a list of paths or of PIL images")
     if not names:

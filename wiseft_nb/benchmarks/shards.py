@@ -62,7 +62,7 @@ def list_shard(path: Path) -> list[tuple[Place, int]]:
     images: dict[str, Place] = {}
     labels: dict[str, int] = {}
     try:
-        with tarfile.open(path) as tar:
+        with tarfile.open(path, mode="r:") as tar:  # a compressed one has no places to read from
             for member in tar:
                 name = Path(member.name)
                 key, _, ending = name.name.partition(".")
@@ -71,6 +71,10 @@ def list_shard(path: Path) -> list[tuple[Place, int]]:
                     images[key] = (path, member.offset_data, member.size)
                 elif ending == "cls":
                     labels[key] = int(tar.extractfile(member).read())
+            # tarfile takes a damaged header for the end, where two empty blocks belong
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it does not end as a tar does")
     except (OSError, tarfile.TarError, ValueError, EOFError) as error:
         raise WiseftError(f"{path} is no whole shard ({reason(error)}): fetch it again") from error
     unpaired = sorted(images.keys() ^ labels.keys())
