@@ -11,7 +11,7 @@ import sys
 import torch
 
 from wiseft_nb import FineTuneConfig, fine_tune, load_benchmark, load_clip, sweep, zero_shot_classifier
-from wiseft_nb.files import write_whole
+from wiseft_nb.engine.files import write_whole
 
 torch.set_num_threads(1)  # a process whose threads were started cannot be forked
 # many places to be killed at; the package's names of these rooms are their functions

@@ -11,10 +11,10 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from wiseft_nb import Benchmark, ImageSet, WiseftError, evaluate, load_benchmark, load_templates, zero_shot_classifier
-from wiseft_nb.benchmarks import digits
-from wiseft_nb.benchmarks.digits import ABOUT, SEVERITY, made_shifts, mnist
-from wiseft_nb.benchmarks.draw import Dice
-from wiseft_nb.benchmarks.glyphs import CELL, CHARACTERS, GLYPHS, font_table, load_glyphs
+from wiseft_nb.benchmarks.digits import digits
+from wiseft_nb.benchmarks.digits.digits import ABOUT, SEVERITY, made_shifts, mnist
+from wiseft_nb.benchmarks.digits.draw import Dice
+from wiseft_nb.benchmarks.digits.glyphs import CELL, CHARACTERS, GLYPHS, font_table, load_glyphs
 from wiseft_nb.paths import DATA
 
 MADE = ("photo", "outline", "rendition", "pose", "stroke")

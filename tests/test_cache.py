@@ -12,8 +12,8 @@ from PIL import Image
 from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, clear_cache, evaluate, fine_tune, sweep
-from wiseft_nb.benchmarks.folder import ImageFiles
-from wiseft_nb.cache import cache_folder, entry, fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.benchmarks.own.folder import ImageFiles
+from wiseft_nb.engine.cache import cache_folder, entry, fingerprint, fingerprint_input, recall, remember
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from wiseft_nb import ClassificationHead, ImageClassifier, WiseftError, evaluate, load_classifier, save_classifier
-from wiseft_nb.checkpoint import build_classifier, build_image_encoder, checksum
+from wiseft_nb.weights.checkpoint import build_classifier, build_image_encoder, checksum
 
 
 def same_state(classifier, other):

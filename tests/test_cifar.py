@@ -9,7 +9,7 @@ import pytest
 from cifar_tree import NAMES, STL_NAMES, pictures
 
 from wiseft_nb import WiseftError, load_benchmark
-from wiseft_nb.benchmarks.cifar_files import read_arrays, read_pickle
+from wiseft_nb.benchmarks.cifar.files import read_arrays, read_pickle
 from wiseft_nb.benchmarks.splits import held_out
 
 
@@ -142,7 +142,7 @@ def test_an_official_file_is_recognised(tmp_path, monkeypatch):
     """By its checksum: here the checksum of the stand-in is declared the official one."""
     from hashlib import md5
 
-    from wiseft_nb.benchmarks import cifar_parts
+    from wiseft_nb.benchmarks.cifar import parts as cifar_parts
 
     batch = cifar_tree.write_python_version(tmp_path) / "test_batch"
     digest = f"md5:{md5(batch.read_bytes()).hexdigest()}"

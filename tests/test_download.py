@@ -11,7 +11,8 @@ import cifar_tree
 import pytest
 
 from wiseft_nb import Benchmark, WiseftError, load_benchmark
-from wiseft_nb.benchmarks import cifar, cifar_parts
+from wiseft_nb.benchmarks.cifar import cifar
+from wiseft_nb.benchmarks.cifar import parts as cifar_parts
 from wiseft_nb.benchmarks.download import download_parts, fetch
 from wiseft_nb.benchmarks.parts import Part, Source
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from wiseft_nb import WiseftError, evaluate, load_clip, wise_ft, zero_shot_classifier
-from wiseft_nb.clip import Clip
-from wiseft_nb.exchange import export_to_open_clip, import_classifier
+from wiseft_nb.models.clip import Clip
+from wiseft_nb.weights.exchange import export_to_open_clip, import_classifier
 
 PREFIXES = {"reference": "image_encoder.model.", "soups": "model.", "ours": None}
 
@@ -245,7 +245,7 @@ def test_a_transformer_is_exported_too(tiny, tmp_path):
 
 def test_an_interrupted_export_leaves_no_configuration(fine_tuned, clip, tmp_path, monkeypatch):
     """The configuration comes last: without it the folder is nothing to open_clip."""
-    from wiseft_nb import exchange
+    from wiseft_nb.weights import exchange
 
     def crash(path, content):
         assert path.suffix == ".safetensors"

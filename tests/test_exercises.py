@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from wiseft_nb import WiseftError, check, interpolate
-from wiseft_nb.exercises import EXERCISES, effective_robustness
+from wiseft_nb.course.exercises import EXERCISES, effective_robustness
 
 
 def mean_without_normalising(embeddings, scale):

@@ -19,11 +19,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from wiseft_nb import WiseftError, keep, load_benchmark, load_classifier, load_clip, notebook, save_classifier
+from wiseft_nb import WiseftError, keep, load_benchmark, load_classifier, load_clip, save_classifier
 from wiseft_nb.benchmarks.images import read_image
-from wiseft_nb.checkpoint import checksum
-from wiseft_nb.exchange import import_classifier
+from wiseft_nb.course import notebook
 from wiseft_nb.paths import DATA
+from wiseft_nb.weights.checkpoint import checksum
+from wiseft_nb.weights.exchange import import_classifier
 
 SECONDS = float(os.environ.get("WISEFT_NB_FUZZ_SECONDS", "5"))
 STRANGE = (

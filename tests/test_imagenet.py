@@ -14,8 +14,8 @@ from imagenet_tree import CLASSES
 from PIL import Image
 
 from wiseft_nb import Predictions, WiseftError, load_benchmark
-from wiseft_nb.benchmarks.imagenet import CLASS_NAMES, WNIDS
-from wiseft_nb.cache import fingerprint
+from wiseft_nb.benchmarks.imagenet.imagenet import CLASS_NAMES, WNIDS
+from wiseft_nb.engine.cache import fingerprint
 
 ALL = ["*"]
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from wiseft_nb import WiseftError, load_benchmark
-from wiseft_nb.benchmarks.folder import ImageFiles
 from wiseft_nb.benchmarks.images import read_image
+from wiseft_nb.benchmarks.own.folder import ImageFiles
 
 SHAPE = (5, 7)  # rows, columns: not square, so that a turned image shows
 GREY = np.arange(35, dtype=np.uint8).reshape(SHAPE) * 7

@@ -14,9 +14,10 @@ import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
 
-from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, keep, notebook, show, start
-from wiseft_nb.benchmarks.folder import ImageFiles
-from wiseft_nb.cache import fingerprint
+from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, keep, show, start
+from wiseft_nb.benchmarks.own.folder import ImageFiles
+from wiseft_nb.course import notebook
+from wiseft_nb.engine.cache import fingerprint
 from wiseft_nb.make.tutorial import clean, execute
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from wiseft_nb.exercises import EXERCISES
+from wiseft_nb.course.exercises import EXERCISES
 from wiseft_nb.paths import ROOT
 
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))

@@ -10,9 +10,10 @@ import open_clip
 import pytest
 import torch
 
-from wiseft_nb import Compute, WiseftError, evaluate, export_to_onnx, load_clip, onnx_export, zero_shot_classifier
-from wiseft_nb.batches import in_order
+from wiseft_nb import Compute, WiseftError, evaluate, export_to_onnx, load_clip, zero_shot_classifier
+from wiseft_nb.engine.batches import in_order
 from wiseft_nb.evaluate import prepared
+from wiseft_nb.weights import onnx as onnx_export
 
 
 @pytest.fixture(scope="module")

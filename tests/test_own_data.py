@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from wiseft_nb import WiseftError, load_benchmark
-from wiseft_nb.cache import fingerprint
+from wiseft_nb.engine.cache import fingerprint
 
 rng = np.random.default_rng(0)
 

@@ -20,7 +20,7 @@ from wiseft_nb import (
     plot_images,
     plot_robustness,
 )
-from wiseft_nb.widgets import alpha_slider
+from wiseft_nb.plots.widgets import alpha_slider
 
 
 @pytest.fixture(autouse=True)

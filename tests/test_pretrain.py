@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from wiseft_nb import load_clip
-from wiseft_nb.benchmarks.draw import COLOURS, STYLES
-from wiseft_nb.benchmarks.glyphs import load_glyphs
+from wiseft_nb.benchmarks.digits.draw import COLOURS, STYLES
+from wiseft_nb.benchmarks.digits.glyphs import load_glyphs
 from wiseft_nb.make import pretrain as room
 from wiseft_nb.make.pretrain import Pairs, caption, pretrain, save_clip
 

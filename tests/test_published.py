@@ -17,9 +17,8 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 
 from wiseft_nb import WiseftError, fit_baseline, plot_robustness
-from wiseft_nb.explorer import EVERYTHING, FULL, SUBSET, robustness_explorer
 from wiseft_nb.plots import add_model, plot_models, save_figure
-from wiseft_nb.published import SCHEMA, SHIFTS, model_groups, own_model, published, published_tables, with_mean
+from wiseft_nb.plots.explorer import EVERYTHING, FULL, SUBSET, robustness_explorer
 from wiseft_nb.robustness import (
     below_chord,
     effective_robustness,
@@ -30,7 +29,16 @@ from wiseft_nb.robustness import (
     standard_by_testbed_rule,
     with_intervals,
 )
-from wiseft_nb.sweep import MEAN
+from wiseft_nb.robustness.points import MEAN
+from wiseft_nb.robustness.published import (
+    SCHEMA,
+    SHIFTS,
+    model_groups,
+    own_model,
+    published,
+    published_tables,
+    with_mean,
+)
 
 RUN = ["source", "model", "pretrained", "method"]
 
@@ -338,8 +346,8 @@ def test_the_explorer_looks_up_and_names_every_point(groups):
 # -------------------------------------------------------------------------------------- browser
 
 PAGE = """
-from wiseft_nb.explorer import robustness_explorer
-from wiseft_nb.published import model_groups
+from wiseft_nb.plots.explorer import robustness_explorer
+from wiseft_nb.robustness.published import model_groups
 groups = {name: table for name, table in model_groups().items() if "CLIP models" in name or "standard" in name}
 explorer = robustness_explorer(groups, ("ImageNet-V2", "ImageNet-R"), ("logit", "linear"))
 explorer

@@ -28,10 +28,10 @@ from wiseft_nb import (
     zero_shot_classifier,
 )
 from wiseft_nb.benchmarks.images import read_image
-from wiseft_nb.checkpoint import checksum
-from wiseft_nb.exchange import export_to_open_clip, import_classifier
-from wiseft_nb.files import write_whole
+from wiseft_nb.engine.files import write_whole
 from wiseft_nb.paths import ROOT
+from wiseft_nb.weights.checkpoint import checksum
+from wiseft_nb.weights.exchange import export_to_open_clip, import_classifier
 
 ABOUT = "classifier.json"
 

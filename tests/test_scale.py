@@ -37,7 +37,7 @@ def start(arguments, cache, processes=1):
     several = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", str(processes)]
     several += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     several += ["--num_cpu_threads_per_process", "1", "--main_process_port", str(free_port())]
-    command = [sys.executable, *(several if processes > 1 else []), "-m", "wiseft_nb.make.run", *map(str, arguments)]
+    command = [sys.executable, *(several if processes > 1 else []), "-m", "wiseft_nb.__main__", *map(str, arguments)]
     env = os.environ | {"PYTHONPATH": str(ROOT), "WISEFT_NB_CACHE": str(cache), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -107,7 +107,7 @@ from accelerate import notebook_launcher
 from wiseft_nb import evaluate, fine_tune, FineTuneConfig, load_benchmark, load_clip, zero_shot_classifier
 
 def work():
-    from wiseft_nb.processes import count, is_main
+    from wiseft_nb.engine.processes import count, is_main
     benchmark = load_benchmark(sys.argv[1])
     zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
     tuned = fine_tune(zero_shot, benchmark, FineTuneConfig(method="linear", epochs=1, batch_size=16), progress=False)

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import stats
 
 from wiseft_nb import WiseftError, accuracy_interval, evaluate, mean_of_shifts, sweep, wise_ft
-from wiseft_nb.batches import in_order
+from wiseft_nb.engine.batches import in_order
 from wiseft_nb.evaluate import prepared
 from wiseft_nb.sweep import head_path, same_encoder, weight_path
 

@@ -17,7 +17,7 @@ from wiseft_nb import (
     zero_shot_classifier,
     zero_shot_head,
 )
-from wiseft_nb.benchmarks.other_prompts import other_prompts
+from wiseft_nb.benchmarks.digits.other_prompts import other_prompts
 
 CLASS_NAMES = ("zero", "a much longer class name", "cat", "7")
 TEMPLATES = ("a photo of a {}.", "{}", "a rather blurry drawing of the {} on a wall")

@@ -1,102 +1,77 @@
 """WiSE-FT, runnable, teachable, checkable: the helper package behind the notebooks.
 
-Data flows one way, and each module imports only from those above it: processes, metrics, benchmarks, clip, zero_shot
-(and checkpoint, exchange, onnx_export), cache, compute and batches, recipes and fine_tune, interpolate, evaluate and
-classify, sweep, robustness, published, plots, widgets and explorer, exercises, and last notebook.
+The pipeline of the course stands at the top: ``zero_shot``, ``fine_tune``, ``interpolate``, ``evaluate``,
+``sweep``, ``classify``. Names are loaded when they are first asked for: a table or a figure needs no torch.
 """
 
-from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark, load_templates
-from wiseft_nb.cache import clear_cache
-from wiseft_nb.checkpoint import load_classifier, save_classifier
-from wiseft_nb.classify import classify
-from wiseft_nb.clip import Clip, load_clip
-from wiseft_nb.compute import Compute
-from wiseft_nb.errors import FineTuneDiverged, WiseftError
-from wiseft_nb.evaluate import Predictions, evaluate
-from wiseft_nb.exchange import export_to_open_clip, import_classifier
-from wiseft_nb.exercises import check
-from wiseft_nb.explorer import robustness_explorer
-from wiseft_nb.fine_tune import fine_tune
-from wiseft_nb.interpolate import interpolate, wise_ft
-from wiseft_nb.metrics import accuracy_interval
-from wiseft_nb.notebook import keep, show, start
-from wiseft_nb.onnx_export import export_to_onnx
-from wiseft_nb.plots import (
-    add_curve,
-    add_model,
-    plot_curves,
-    plot_history,
-    plot_images,
-    plot_models,
-    plot_robustness,
-    save_figure,
-)
-from wiseft_nb.published import own_model, published, published_tables
-from wiseft_nb.recipes import FineTuneConfig, recipe_table
-from wiseft_nb.robustness import (
-    Baseline,
-    effective_robustness,
-    fit_baseline,
-    fit_table,
-    load_standard_models,
-    relative_robustness,
-    standard_by_testbed_rule,
-)
-from wiseft_nb.sweep import mean_of_shifts, sweep
-from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier, zero_shot_classifier, zero_shot_head
+import sys
+from importlib import import_module
+from types import ModuleType
 
-__all__ = [
-    "Baseline",
-    "Benchmark",
-    "ClassificationHead",
-    "Clip",
-    "Compute",
-    "FineTuneConfig",
-    "FineTuneDiverged",
-    "ImageClassifier",
-    "ImageSet",
-    "Predictions",
-    "WiseftError",
-    "accuracy_interval",
-    "add_curve",
-    "add_model",
-    "check",
-    "classify",
-    "clear_cache",
-    "effective_robustness",
-    "evaluate",
-    "export_to_onnx",
-    "export_to_open_clip",
-    "fine_tune",
-    "fit_baseline",
-    "fit_table",
-    "import_classifier",
-    "interpolate",
-    "keep",
-    "load_benchmark",
-    "load_classifier",
-    "load_clip",
-    "load_standard_models",
-    "load_templates",
-    "mean_of_shifts",
-    "own_model",
-    "plot_curves",
-    "plot_history",
-    "plot_images",
-    "plot_models",
-    "plot_robustness",
-    "published",
-    "published_tables",
-    "recipe_table",
-    "relative_robustness",
-    "robustness_explorer",
-    "save_classifier",
-    "save_figure",
-    "show",
-    "standard_by_testbed_rule",
-    "start",
-    "sweep",
-    "wise_ft",
-    "zero_shot_classifier",
-    "zero_shot_head",
-]
+_ROOMS = {
+    "errors": ("FineTuneDiverged", "WiseftError"),
+    "intervals": ("accuracy_interval",),
+    "recipes": ("FineTuneConfig", "recipe_table"),
+    "benchmarks": ("Benchmark", "ImageSet", "load_benchmark", "load_templates"),
+    "engine.cache": ("clear_cache",),
+    "engine.compute": ("Compute",),
+    "models.classifier": ("ClassificationHead", "ImageClassifier"),
+    "models.clip": ("Clip", "load_clip"),
+    "zero_shot": ("zero_shot_classifier", "zero_shot_head"),
+    "fine_tune": ("fine_tune",),
+    "interpolate": ("interpolate", "wise_ft"),
+    "evaluate": ("Predictions", "evaluate"),
+    "sweep": ("sweep",),
+    "classify": ("classify",),
+    "weights.checkpoint": ("load_classifier", "save_classifier"),
+    "weights.exchange": ("export_to_open_clip", "import_classifier"),
+    "weights.onnx": ("export_to_onnx",),
+    "robustness": (
+        "Baseline",
+        "effective_robustness",
+        "fit_baseline",
+        "fit_table",
+        "load_standard_models",
+        "mean_of_shifts",
+        "relative_robustness",
+        "standard_by_testbed_rule",
+    ),
+    "robustness.published": ("own_model", "published", "published_tables"),
+    "plots": (
+        "add_curve",
+        "add_model",
+        "plot_curves",
+        "plot_history",
+        "plot_images",
+        "plot_models",
+        "plot_robustness",
+        "save_figure",
+    ),
+    "plots.explorer": ("robustness_explorer",),
+    "course.notebook": ("keep", "show", "start"),
+    "course.exercises": ("check",),
+}
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+class _Package(ModuleType):
+    """Importing ``wiseft_nb.sweep`` would set the module in the place of the function of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -12,13 +12,13 @@ from PIL import Image
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from wiseft_nb.batches import in_order
 from wiseft_nb.benchmarks.images import ENDINGS, read_image, to_rgb
-from wiseft_nb.benchmarks.problems import look_at
-from wiseft_nb.compute import EXACT, Compute
+from wiseft_nb.benchmarks.own.problems import look_at
+from wiseft_nb.engine.batches import in_order
+from wiseft_nb.engine.compute import EXACT, Compute
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import prepared
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.models.classifier import ImageClassifier
 
 Images = str | Path | Dataset | Sequence[str | Path | Image.Image]
 

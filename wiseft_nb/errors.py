@@ -1,8 +1,10 @@
 """The errors of this package: one clear sentence on what was wrong, what was expected, how to mend it."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class WiseftError(ValueError):
@@ -25,7 +27,7 @@ class FineTuneDiverged(WiseftError):
     Explained in notebook 02_fine_tune.
     """
 
-    def __init__(self, step: int, classifier: nn.Module):
+    def __init__(self, step: int, classifier: "nn.Module"):
         self.step, self.classifier = step, classifier
         super().__init__(
             f"fine-tuning stopped at step {step}: the loss or its gradient is not finite; the last good "

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from wiseft_nb.batches import Plan, batches, in_order
-from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
-from wiseft_nb.compute import EXACT, Compute
-from wiseft_nb.metrics import Metric, accuracy, accuracy_interval
-from wiseft_nb.processes import gather, share
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.engine.batches import Plan, batches, in_order
+from wiseft_nb.engine.cache import fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.engine.compute import EXACT, Compute
+from wiseft_nb.engine.processes import gather, share
+from wiseft_nb.intervals import accuracy_interval
+from wiseft_nb.metrics import Metric, accuracy
+from wiseft_nb.models.classifier import ImageClassifier
 
 
 @dataclass(frozen=True)

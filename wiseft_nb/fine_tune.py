@@ -16,15 +16,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from wiseft_nb.batches import Plan, batches, collate_with, in_order, shuffled
 from wiseft_nb.benchmarks import Benchmark
-from wiseft_nb.cache import fingerprint, fingerprint_input
-from wiseft_nb.compute import EXACT, Compute
+from wiseft_nb.engine.batches import Plan, batches, collate_with, in_order, shuffled
+from wiseft_nb.engine.cache import fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.engine.compute import EXACT, Compute
+from wiseft_nb.engine.processes import add_up, count, gather, is_main, own_device, share
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
-from wiseft_nb.processes import add_up, count, gather, is_main, own_device, share
+from wiseft_nb.models.classifier import ImageClassifier, check_classes, check_finite
 from wiseft_nb.recipes import FineTuneConfig
-from wiseft_nb.training_state import restore_training, save_training
-from wiseft_nb.zero_shot import ImageClassifier, check_classes, check_finite
 
 SAVE_SECONDS = 60  # between two saves within an epoch
 
@@ -252,3 +251,33 @@ def features(classifier: ImageClassifier, dataset: Dataset, workers: int | None)
 def all_finite(parameters: Sequence[Tensor]) -> bool:
     """Whether every sum of weights is a number, as it is not with NaN or infinity among them."""
     return bool(torch.isfinite(torch.stack([p.detach().sum() for p in parameters])).all())
+
+
+def save_training(
+    key: str, module: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float], history: list[dict]
+) -> None:
+    """Remember all that the next step depends on; crops and order depend on the step's number alone."""
+    tensors = {f"module.{name}": tensor.contiguous() for name, tensor in module.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": tensor.contiguous() for name, tensor in state.items()}
+    remember(key, tensors, {"step": step, "losses": losses, "history": history})
+
+
+def restore_training(
+    key: str, module: nn.Module, optimizer: torch.optim.Optimizer, history: list[dict]
+) -> tuple[int, list[float]]:
+    """Go back to what ``save_training`` remembered: the step to go on with, and the losses of its epoch so far."""
+    found = recall(key)
+    if found is None:
+        return 0, []
+    tensors, facts = found
+    state: dict[int, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        kind, _, name = path.partition(".")
+        if kind == "optimizer":
+            i, _, name = name.partition(".")
+            state.setdefault(int(i), {})[name] = tensor
+    module.load_state_dict({k.removeprefix("module."): t for k, t in tensors.items() if k.startswith("module.")})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    history.extend(facts["history"])
+    return facts["step"], facts["losses"]

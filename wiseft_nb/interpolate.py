@@ -12,7 +12,7 @@ from numbers import Real
 from torch import Tensor
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.zero_shot import ImageClassifier, check_finite
+from wiseft_nb.models.classifier import ImageClassifier, check_finite
 
 StateDict = Mapping[str, Tensor]
 

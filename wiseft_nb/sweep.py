@@ -7,25 +7,23 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from wiseft_nb.batches import check_filled, in_order
 from wiseft_nb.benchmarks import Benchmark
-from wiseft_nb.cache import fingerprint, fingerprint_input, recall, remember
-from wiseft_nb.compute import EXACT, Compute
+from wiseft_nb.engine.batches import check_filled, in_order
+from wiseft_nb.engine.cache import fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.engine.compute import EXACT, Compute
+from wiseft_nb.engine.processes import alone, count, gather, is_main, share
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions, prepared
 from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
 from wiseft_nb.metrics import accuracy
-from wiseft_nb.processes import alone, count, gather, is_main, share
-from wiseft_nb.zero_shot import ImageClassifier, check_classes
+from wiseft_nb.models.classifier import ImageClassifier, check_classes
 
-MEAN = "mean of shifts"
 BATCH = 250  # images in one forward pass
 CHUNK = 1000  # images held at a time: weights are mixed once for all of them
 Kept = tuple[Tensor, Tensor]  # predicted classes and labels of a chunk
@@ -194,32 +192,3 @@ def same_encoder(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> boo
     """Whether two classifiers differ in the head alone."""
     theta_1 = fine_tuned.image_encoder.state_dict()
     return all(torch.equal(tensor, theta_1[name]) for name, tensor in zero_shot.image_encoder.state_dict().items())
-
-
-def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
-    """The mean accuracy over shifts, for every other column (such as alpha or model).
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Tidy, with dataset, accuracy, n, low, high and whatever tells the rows apart.
-    shifts : iterable of str
-
-    Returns
-    -------
-    pandas.DataFrame
-        Like ``table``, dataset ``"mean of shifts"``. The interval is the normal one for a mean of
-        independent proportions; n is the number of images altogether.
-
-    Explained in notebook 03_interpolate.
-    """
-    chosen = table[table.dataset.isin(list(shifts))]
-    keys = [c for c in table.columns if c not in ("dataset", "accuracy", "n", "low", "high")]
-    chosen = chosen.assign(variance=chosen.accuracy * (1 - chosen.accuracy) / chosen.n)
-    mean = chosen.groupby(keys, sort=False, dropna=False).agg(
-        accuracy=("accuracy", "mean"), n=("n", "sum"), k=("n", "size"), variance=("variance", "sum")
-    )
-    mean = mean.reset_index().assign(dataset=MEAN)
-    margin = 1.959964 * np.sqrt(mean.variance) / mean.k
-    mean = mean.assign(low=(mean.accuracy - margin).clip(0, 1), high=(mean.accuracy + margin).clip(0, 1))
-    return mean[table.columns]

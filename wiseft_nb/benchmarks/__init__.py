@@ -10,12 +10,12 @@ from pathlib import Path
 
 from wiseft_nb.benchmarks import transfer
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
-from wiseft_nb.benchmarks.cifar import load_cifar10_benchmark
-from wiseft_nb.benchmarks.digits import load_digits_benchmark
-from wiseft_nb.benchmarks.folder import load_folder_benchmark
-from wiseft_nb.benchmarks.imagenet import load_imagenet_benchmark
+from wiseft_nb.benchmarks.cifar.cifar import load_cifar10_benchmark
+from wiseft_nb.benchmarks.digits.digits import load_digits_benchmark
+from wiseft_nb.benchmarks.imagenet.imagenet import load_imagenet_benchmark
+from wiseft_nb.benchmarks.own.folder import load_folder_benchmark
+from wiseft_nb.benchmarks.own.table import load_table_benchmark
 from wiseft_nb.benchmarks.parts import data_folder
-from wiseft_nb.benchmarks.table import load_table_benchmark
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.benchmarks.wilds_sets import load_fmow_benchmark, load_iwildcam_benchmark
 from wiseft_nb.errors import unknown
@@ -51,7 +51,7 @@ def load_benchmark(
     name : str or Path
         ``"digits"``, which ships; ``"cifar10"``, ``"imagenet"``, ``"wilds-fmow"``, ``"wilds-iwildcam"``,
         ``"cifar100"``, ``"cars"``, ``"dtd"``, ``"sun397"``, ``"food101"``; or the path of a folder
-        or CSV of your own, laid out as ``wiseft_nb.benchmarks.folder`` describes.
+        or CSV of your own, laid out as ``wiseft_nb.benchmarks.own.folder`` describes.
     root : str or Path, optional
         Where the datasets of a benchmark that does not ship lie, each in its official layout; by
         default ``WISEFT_NB_DATA``, or ``build/datasets``.

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, Subset
 from torchvision import datasets
 
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
-from wiseft_nb.benchmarks.cifar_files import read_pickle, read_python_batch
+from wiseft_nb.benchmarks.cifar.files import read_pickle, read_python_batch
 from wiseft_nb.benchmarks.images import ListedImages
 from wiseft_nb.benchmarks.parts import Part, Source, check_count, open_part, open_shifts
 from wiseft_nb.benchmarks.splits import held_out

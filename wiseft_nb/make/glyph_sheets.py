@@ -21,7 +21,7 @@ from fontTools.ttLib import TTFont, TTLibError
 from PIL import Image, ImageDraw, ImageFont
 from tqdm.auto import tqdm
 
-from wiseft_nb.benchmarks.glyphs import CELL, CHARACTERS, GLYPHS
+from wiseft_nb.benchmarks.digits.glyphs import CELL, CHARACTERS, GLYPHS
 
 GLYPH = 26  # longest side of a glyph, in pixels of its CELL
 ROWS = 40  # fonts on one sheet

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import open_clip
 
-from wiseft_nb.make.engine import Size, bundled, our_sweep, random_classifier, random_clip, timed, two_ends
+from wiseft_nb.make.comparisons import Size, bundled, our_sweep, random_classifier, random_clip, timed, two_ends
 from wiseft_nb.zero_shot import zero_shot_head
 
 GROWTHS = {

@@ -23,8 +23,8 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from wiseft_nb.benchmarks.draw import COLOURS, HAND_DRAWN, STYLES, Drawings, draw
-from wiseft_nb.benchmarks.glyphs import CHARACTERS, font_table, load_glyphs
+from wiseft_nb.benchmarks.digits.draw import COLOURS, HAND_DRAWN, STYLES, Drawings, draw
+from wiseft_nb.benchmarks.digits.glyphs import CHARACTERS, font_table, load_glyphs
 from wiseft_nb.paths import BUILD, DATA
 
 MODEL = DATA / "models" / "digits-rn"

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from wiseft_nb.paths import DATA
-from wiseft_nb.published import KEY, SCHEMA
-from wiseft_nb.sweep import MEAN
+from wiseft_nb.robustness.points import MEAN
+from wiseft_nb.robustness.published import KEY, SCHEMA
 
 MEAN_OF_ALL = "mean of ImageNet and shifts"
 PAPER = "Wortsman et al. 2022, arXiv 2109.01903v3, "

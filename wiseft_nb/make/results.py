@@ -16,16 +16,18 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
-from wiseft_nb.benchmarks.other_prompts import other_prompts
-from wiseft_nb.clip import Clip, load_clip
+from wiseft_nb.benchmarks.digits.other_prompts import other_prompts
 from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
 from wiseft_nb.make.readme import write_between
+from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.paths import DATA, ROOT
 from wiseft_nb.plots import plot_robustness, set_style
 from wiseft_nb.robustness import fit_baseline, load_standard_models
-from wiseft_nb.sweep import MEAN, mean_of_shifts, sweep
-from wiseft_nb.zero_shot import ImageClassifier, zero_shot_classifier
+from wiseft_nb.robustness.points import MEAN, mean_of_shifts
+from wiseft_nb.sweep import sweep
+from wiseft_nb.zero_shot import zero_shot_classifier
 
 RESULTS = DATA / "results"
 FIGURE = ROOT / "docs" / "effective_robustness.png"

@@ -18,7 +18,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks.base import ImageSet
-from wiseft_nb.benchmarks.digits import SEVERITY, made_shifts, mnist
+from wiseft_nb.benchmarks.digits.digits import SEVERITY, made_shifts, mnist
 from wiseft_nb.make.standard_models import TABLE, StandardModel, evaluate_all, fit
 from wiseft_nb.robustness import fit_baseline
 

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark
-from wiseft_nb.benchmarks.draw import Dice, warp
-from wiseft_nb.metrics import accuracy_row
+from wiseft_nb.benchmarks.digits.draw import Dice, warp
+from wiseft_nb.intervals import accuracy_row
 from wiseft_nb.paths import DATA
 
 TABLE = DATA / "baselines" / "digits.csv"

@@ -4,6 +4,7 @@ Explained in notebooks 00_start_here, 02_fine_tune and 03_interpolate.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,13 +12,15 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from torch.utils.data import Dataset
 
 from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
 from wiseft_nb.robustness import rows_of
 
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
-def plot_images(datasets: dict[str, Dataset], columns: int = 16, step: int = 1) -> tuple[Figure, Axes]:
+
+def plot_images(datasets: "dict[str, Dataset]", columns: int = 16, step: int = 1) -> tuple[Figure, Axes]:
     """A contact sheet: the first images of every dataset, or every ``step``-th, a row each.
 
     Explained in notebook 00_start_here.

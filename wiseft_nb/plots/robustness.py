@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.metrics import accuracy_interval
+from wiseft_nb.intervals import accuracy_interval
 from wiseft_nb.plots.style import BLUE, GREY, MARKERS, ORANGE, PURPLE, RED
 from wiseft_nb.robustness import SCALES, Baseline, check_fractions, fit_baseline, rows_of, side_by_side
 from wiseft_nb.robustness.points import check_same_axes

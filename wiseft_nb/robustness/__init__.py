@@ -12,10 +12,12 @@ from wiseft_nb.errors import unknown
 from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.baseline import SCALES, Baseline, check_fractions, fit_baseline
 from wiseft_nb.robustness.points import (
+    MEAN,
     below_chord,
     check_axis,
     effective_robustness,
     fit_table,
+    mean_of_shifts,
     relative_robustness,
     rows_of,
     side_by_side,
@@ -24,6 +26,7 @@ from wiseft_nb.robustness.points import (
 )
 
 __all__ = [
+    "MEAN",
     "SCALES",
     "Baseline",
     "below_chord",
@@ -33,6 +36,7 @@ __all__ = [
     "fit_baseline",
     "fit_table",
     "load_standard_models",
+    "mean_of_shifts",
     "relative_robustness",
     "rows_of",
     "side_by_side",

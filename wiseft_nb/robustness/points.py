@@ -4,16 +4,17 @@ Explained in notebook 05_redraw_the_paper.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from wiseft_nb.errors import WiseftError
+from wiseft_nb.intervals import Z
 from wiseft_nb.robustness.baseline import SCALES, Baseline, check_fractions, fit_baseline
 
-Z = 1.959964
+MEAN = "mean of shifts"
 
 
 def rows_of(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -225,3 +226,32 @@ def below_chord(table: pd.DataFrame, run: list[str], tolerance: float = 0.001) -
     chord = (1 - joined.alpha) * joined.end_0 + joined.alpha * joined.end_1
     gap = joined.accuracy - chord
     return joined.drop(columns=["end_0", "end_1"]).assign(chord=chord, gap=gap, violated=gap < -tolerance - 1e-9)
+
+
+def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
+    """The mean accuracy over shifts, for every other column (such as alpha or model).
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Tidy, with dataset, accuracy, n, low, high and whatever tells the rows apart.
+    shifts : iterable of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Like ``table``, dataset ``"mean of shifts"``. The interval is the normal one for a mean of
+        independent proportions; n is the number of images altogether.
+
+    Explained in notebook 03_interpolate.
+    """
+    chosen = table[table.dataset.isin(list(shifts))]
+    keys = [c for c in table.columns if c not in ("dataset", "accuracy", "n", "low", "high")]
+    chosen = chosen.assign(variance=chosen.accuracy * (1 - chosen.accuracy) / chosen.n)
+    mean = chosen.groupby(keys, sort=False, dropna=False).agg(
+        accuracy=("accuracy", "mean"), n=("n", "sum"), k=("n", "size"), variance=("variance", "sum")
+    )
+    mean = mean.reset_index().assign(dataset=MEAN)
+    margin = Z * np.sqrt(mean.variance) / mean.k
+    mean = mean.assign(low=(mean.accuracy - margin).clip(0, 1), high=(mean.accuracy + margin).clip(0, 1))
+    return mean[table.columns]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from wiseft_nb.benchmarks.base import Benchmark
-from wiseft_nb.benchmarks.folder import assemble, in_class_order, read_about, shared_out
-from wiseft_nb.benchmarks.problems import first_of
+from wiseft_nb.benchmarks.own.folder import assemble, in_class_order, read_about, shared_out
+from wiseft_nb.benchmarks.own.problems import first_of
 from wiseft_nb.errors import WiseftError, reason
 
 SPLITS = {"train": "train", "val": "val", "test": "reference", "reference": "reference"}

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from wiseft_nb.benchmarks.base import check_class_names
-from wiseft_nb.checkpoint import CONVERT, check_state
-from wiseft_nb.clip import Clip
+from wiseft_nb.engine.files import write_whole
+from wiseft_nb.engine.processes import is_main
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.files import write_whole
-from wiseft_nb.processes import is_main
-from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
+from wiseft_nb.models.clip import Clip
+from wiseft_nb.weights.checkpoint import CONVERT, check_state
 
 OURS = "image_encoder."
 OPENAI = ("image_encoder.model.", "model.")  # the reference code, model soups: around OpenAI's whole CLIP

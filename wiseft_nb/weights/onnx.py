@@ -13,9 +13,9 @@ from pathlib import Path
 
 import torch
 
+from wiseft_nb.engine.files import write_whole
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.files import write_whole
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.models.classifier import ImageClassifier
 
 TOLERANCE = 1e-3  # of the largest logit: what two libraries' rounding may differ by
 LIMIT = 2_000_000_000  # bytes; a larger ONNX file cannot be one file

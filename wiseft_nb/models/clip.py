@@ -14,8 +14,8 @@ from open_clip.transformer import text_global_pool
 from PIL import Image
 from torch import Tensor, nn
 
-from wiseft_nb.clip_files import check_device, check_size, check_weights, fetched, read_config
 from wiseft_nb.errors import WiseftError, reason, unknown
+from wiseft_nb.models.clip_files import check_device, check_size, check_weights, fetched, read_config
 from wiseft_nb.paths import DATA
 
 BUNDLED = DATA / "models"

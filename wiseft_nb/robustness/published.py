@@ -11,10 +11,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.metrics import accuracy_interval
+from wiseft_nb.intervals import accuracy_interval
 from wiseft_nb.paths import DATA
 from wiseft_nb.robustness import check_fractions, standard_by_testbed_rule, with_intervals
-from wiseft_nb.sweep import MEAN, mean_of_shifts
+from wiseft_nb.robustness.points import MEAN, mean_of_shifts
 
 FOLDER = DATA / "published"
 KEY = ["source", "model", "pretrained", "method"]

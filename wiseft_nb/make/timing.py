@@ -1,4 +1,4 @@
-"""How fast, at what cost: ``python -m wiseft_nb.make.benchmark`` (about half an hour on 2 cores).
+"""How fast, at what cost: ``python -m wiseft_nb.make.timing`` (about half an hour on 2 cores).
 
 Ours, the naive way and open_clip's own, side by side in one process: within each repetition one after
 the other, so that a machine that speeds up or slows down does so for all. What is compared is first
@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from wiseft_nb.engine.files import write_whole
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.files import write_whole
-from wiseft_nb.make import engine, growth
+from wiseft_nb.make import comparisons, growth
 from wiseft_nb.make.readme import write_between
 from wiseft_nb.paths import DATA
 
@@ -41,7 +41,7 @@ class Comparison:
     what: str
     against: str
     wanted: float
-    sides: Callable[[engine.Size, Path], engine.Sides]
+    sides: Callable[[comparisons.Size, Path], comparisons.Sides]
     repetitions: int = 3
     cost: bool = False
 
@@ -51,32 +51,32 @@ COMPARISONS = {
         "`zero_shot_head`, {architecture}, {classes} classes x 80 templates",
         "open_clip's `build_zero_shot_classifier`",
         5.0,
-        engine.head,
+        comparisons.head,
     ),
     "sweep": Comparison(
         "`sweep`, {files:,} JPEG files, 11 alphas, bundled CLIP",
         "a DataLoader for each alpha",
         5.0,
-        engine.sweep_files,
+        comparisons.sweep_files,
     ),
     "sweep, two workers": Comparison(
         "`sweep`, {files:,} JPEG files, 11 alphas, bundled CLIP",
         "a DataLoader with two workers for each alpha",
         5.0,
-        engine.sweep_files_by_workers,
+        comparisons.sweep_files_by_workers,
     ),
     "sweep, pure forward": Comparison(
         "`sweep`, {few:,} JPEG files, 5 alphas, {architecture}",
         "the same forward passes on tensors in memory",
         1.15,
-        engine.sweep_forward,
+        comparisons.sweep_forward,
         cost=True,
     ),
     "linear": Comparison(
         "`sweep` of a linear classifier, {images:,} images, 101 alphas",
         "the same at its two ends",
         1.2,
-        engine.sweep_linear,
+        comparisons.sweep_linear,
         repetitions=7,
         cost=True,
     ),
@@ -84,23 +84,23 @@ COMPARISONS = {
         "`fine_tune`, {images:,} images, with its augmentation",
         "a hand-written loop on tensors in memory",
         0.95,
-        engine.fine_tuning,
+        comparisons.fine_tuning,
         repetitions=7,
     ),
 }
 TABLES = ("compute", "memory", *growth.GROWTHS)
 
 
-def measured(sides: engine.Sides, repetitions: int) -> dict[str, list[float]]:
+def measured(sides: comparisons.Sides, repetitions: int) -> dict[str, list[float]]:
     """Seconds of every side, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(repetitions):
         for name, run in sides.items():
-            seconds[name].append(engine.timed(run))
+            seconds[name].append(comparisons.timed(run))
     return seconds
 
 
-def compared(comparison: Comparison, size: engine.Size, folder: Path) -> dict:
+def compared(comparison: Comparison, size: comparisons.Size, folder: Path) -> dict:
     """A row of the result: seconds, their ratios a repetition, and whether the median is what is wanted."""
     seconds = measured(comparison.sides(size, folder), comparison.repetitions)
     ours, other = seconds.values()
@@ -119,16 +119,16 @@ def compared(comparison: Comparison, size: engine.Size, folder: Path) -> dict:
     }
 
 
-def memory(size: engine.Size) -> list[dict]:
+def memory(size: comparisons.Size) -> list[dict]:
     """Peak memory of a whole process that sweeps, for 3 and 101 alphas."""
     context, rows = multiprocessing.get_context("spawn"), []
     for alphas in (3, 101):
         with context.Pool(1) as pool:
-            rows.append({"alphas": alphas, "mebibytes": pool.apply(engine.peak_of_sweep, (alphas, size.images))})
+            rows.append({"alphas": alphas, "mebibytes": pool.apply(comparisons.peak_of_sweep, (alphas, size.images))})
     return rows
 
 
-def run(names: list[str], size: engine.Size) -> dict:
+def run(names: list[str], size: comparisons.Size) -> dict:
     """Measure what is named."""
     results = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +138,7 @@ def run(names: list[str], size: engine.Size) -> dict:
             elif name == "memory":
                 results[name] = memory(size)
             elif name == "compute":
-                results[name] = engine.compute_options(size)
+                results[name] = comparisons.compute_options(size)
             else:
                 results[name] = growth.grown(name, size)
     return results
@@ -188,7 +188,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.quick and options.out == RESULT:
         raise WiseftError("--quick measures nothing worth keeping: pass --out with a file to write instead")
     results = json.loads(options.out.read_text()) if options.out.exists() else {}
-    results |= run(options.only, engine.QUICK if options.quick else engine.FULL)
+    results |= run(options.only, comparisons.QUICK if options.quick else comparisons.FULL)
     results["versions"] = {name: version(name) for name in ("torch", "open_clip_torch")}
     results["threads"] = torch.get_num_threads()
     write_whole(options.out, (json.dumps(results, indent=1) + "\n").encode())

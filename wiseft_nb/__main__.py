@@ -1,7 +1,7 @@
-"""The whole pipeline from a shell: ``python -m wiseft_nb.make.run --model ViT-B-32 --pretrained openai``.
+"""The whole pipeline from a shell: ``python -m wiseft_nb --model ViT-B-32 --pretrained openai``.
 
 Zero-shot, fine-tune, sweep; writes ``sweep.csv`` and both classifiers. On several GPUs or machines:
-``accelerate launch --num_processes 8 -m wiseft_nb.make.run …``. Killed and started again, it goes on.
+``accelerate launch --num_processes 8 -m wiseft_nb …``. Killed and started again, it goes on.
 """
 
 import argparse
@@ -9,14 +9,14 @@ import dataclasses
 from pathlib import Path
 
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
-from wiseft_nb.checkpoint import save_classifier
-from wiseft_nb.clip import load_clip
-from wiseft_nb.compute import Compute
-from wiseft_nb.files import write_whole
+from wiseft_nb.engine.compute import Compute
+from wiseft_nb.engine.files import write_whole
+from wiseft_nb.engine.processes import is_main
 from wiseft_nb.fine_tune import fine_tune
-from wiseft_nb.processes import is_main
+from wiseft_nb.models.clip import load_clip
 from wiseft_nb.recipes import FineTuneConfig
 from wiseft_nb.sweep import sweep
+from wiseft_nb.weights.checkpoint import save_classifier
 from wiseft_nb.zero_shot import zero_shot_classifier
 
 

@@ -8,8 +8,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from wiseft_nb.engine.processes import is_main
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.processes import is_main
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:

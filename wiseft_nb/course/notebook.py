@@ -19,13 +19,13 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 from PIL import Image as PilImage
 
-from wiseft_nb.cache import fingerprint
-from wiseft_nb.checkpoint import load_classifier, save_classifier
+from wiseft_nb.engine.cache import fingerprint
+from wiseft_nb.engine.files import read_checked, write_checked
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.files import read_checked, write_checked
+from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.paths import BUILD
 from wiseft_nb.plots import set_style
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.weights.checkpoint import load_classifier, save_classifier
 
 # One object holds every knob of every mode, so that none is forgotten in a notebook
 MODES = {

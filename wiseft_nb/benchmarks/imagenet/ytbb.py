@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from wiseft_nb.benchmarks.imagenet.video import judged_frames
 from wiseft_nb.benchmarks.images import ImagesLater
-from wiseft_nb.benchmarks.video import judged_frames
 from wiseft_nb.errors import WiseftError, reason
 
 # Which notes make a pair of frames unlike, as the dataset's evaluation has them

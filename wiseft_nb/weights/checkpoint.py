@@ -16,11 +16,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from wiseft_nb.benchmarks.base import check_class_names
-from wiseft_nb.clip_files import check_depth
+from wiseft_nb.engine.files import write_whole
+from wiseft_nb.engine.processes import is_main, wait
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.files import write_whole
-from wiseft_nb.processes import is_main, wait
-from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier, check_finite
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier, check_finite
+from wiseft_nb.models.clip_files import check_depth
 
 ABOUT = "classifier.json"
 KINDS = {"config": dict, "class_names": list, "history": list, "weights": str, "sha256": str, "checksum": str}

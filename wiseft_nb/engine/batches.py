@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wiseft_nb.benchmarks import ImageSet
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.zero_shot import ImageClassifier
+from wiseft_nb.models.classifier import ImageClassifier
 
 Collate = Callable[[Sequence], Tensor]  # raw inputs -> one tensor
 Plan = Sequence[tuple[Sequence[int], int]]  # for each batch the indices of its samples, and a seed

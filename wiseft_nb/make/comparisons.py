@@ -18,15 +18,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
-from wiseft_nb.benchmarks.folder import ImageFiles
-from wiseft_nb.clip import Clip, load_clip
-from wiseft_nb.compute import Compute
+from wiseft_nb.benchmarks.own.folder import ImageFiles
+from wiseft_nb.engine.compute import Compute
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, schedule, set_train_mode, training_batches
 from wiseft_nb.interpolate import wise_ft
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
+from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.sweep import BATCH, sweep
-from wiseft_nb.zero_shot import ClassificationHead, ImageClassifier, zero_shot_classifier, zero_shot_head
+from wiseft_nb.zero_shot import zero_shot_classifier, zero_shot_head
 
 Sides = dict[str, Callable[[], object]]
 ALPHAS = tuple(i / 10 for i in range(11))

@@ -27,11 +27,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet
+from wiseft_nb.engine.files import read_checked, write_checked
+from wiseft_nb.engine.processes import from_main, is_main
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.files import read_checked, write_checked
+from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.paths import BUILD
-from wiseft_nb.processes import from_main, is_main
-from wiseft_nb.zero_shot import ImageClassifier
 
 
 def cache_folder() -> Path:

@@ -26,7 +26,7 @@ import numpy as np
 
 from wiseft_nb.benchmarks.base import Benchmark, check_class_names
 from wiseft_nb.benchmarks.images import ListedImages, images_in
-from wiseft_nb.benchmarks.problems import refuse_problems
+from wiseft_nb.benchmarks.own.problems import refuse_problems
 from wiseft_nb.benchmarks.splits import held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError, reason

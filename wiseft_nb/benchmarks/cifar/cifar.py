@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from wiseft_nb.benchmarks import cifar_files as files
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
-from wiseft_nb.benchmarks.cifar_parts import (
+from wiseft_nb.benchmarks.cifar import files
+from wiseft_nb.benchmarks.cifar.parts import (
     CIFAR10,
     CIFAR10_1,
     CIFAR10_2,

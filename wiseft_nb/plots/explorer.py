@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.plots import plot_models
 from wiseft_nb.robustness import fit_table
-from wiseft_nb.sweep import MEAN
+from wiseft_nb.robustness.points import MEAN
 
 FULL, SUBSET = "all of ImageNet", "the shift's own classes"
 EVERYTHING = "all groups"

@@ -12,16 +12,16 @@ import open_clip
 from timm.data import ImageNetInfo
 from torch.utils.data import Dataset
 
-from wiseft_nb.benchmarks import imagenet_parts as parts
 from wiseft_nb.benchmarks.base import Benchmark
+from wiseft_nb.benchmarks.imagenet import parts
+from wiseft_nb.benchmarks.imagenet.objectnet import read_objectnet
+from wiseft_nb.benchmarks.imagenet.shards import ShardImages
+from wiseft_nb.benchmarks.imagenet.video import read_vid_robust
+from wiseft_nb.benchmarks.imagenet.ytbb import read_ytbb_robust
 from wiseft_nb.benchmarks.images import ImagesLater, images_in
-from wiseft_nb.benchmarks.objectnet import read_objectnet
 from wiseft_nb.benchmarks.parts import check_count, open_part, open_shifts
-from wiseft_nb.benchmarks.shards import ShardImages
 from wiseft_nb.benchmarks.splits import held_out
 from wiseft_nb.benchmarks.templates import load_templates
-from wiseft_nb.benchmarks.video import read_vid_robust
-from wiseft_nb.benchmarks.ytbb import read_ytbb_robust
 from wiseft_nb.errors import WiseftError
 
 # open_clip's list names two pairs of classes alike; WordNet tells them apart

@@ -7,9 +7,9 @@ import statistics
 import pytest
 
 from wiseft_nb import WiseftError
-from wiseft_nb.make import benchmark, engine
-from wiseft_nb.make.benchmark import COMPARISONS, RESULT, main, measured, tables
+from wiseft_nb.make import comparisons, timing
 from wiseft_nb.make.readme import README, write_between
+from wiseft_nb.make.timing import COMPARISONS, RESULT, main, measured, tables
 
 
 def test_a_quick_run_measures_what_it_names_and_keeps_the_rest(tmp_path):
@@ -39,25 +39,25 @@ def test_sides_are_timed_in_turns():
 
 
 def test_memory_of_a_sweep_is_that_of_its_process():
-    few, many = (row["mebibytes"] for row in benchmark.memory(engine.QUICK))
+    few, many = (row["mebibytes"] for row in timing.memory(comparisons.QUICK))
     assert few > 100 and many < 1.2 * few
 
 
 def test_a_head_that_differs_is_not_timed(monkeypatch, clip, tmp_path):
-    monkeypatch.setattr(engine, "random_clip", lambda architecture: clip)
-    sides = engine.head(engine.QUICK, tmp_path)
+    monkeypatch.setattr(comparisons, "random_clip", lambda architecture: clip)
+    sides = comparisons.head(comparisons.QUICK, tmp_path)
     assert list(sides) == ["ours", "open_clip"]
-    honest = engine.zero_shot_head
-    monkeypatch.setattr(engine, "zero_shot_head", lambda *args: 1.001 * honest(*args))
+    honest = comparisons.zero_shot_head
+    monkeypatch.setattr(comparisons, "zero_shot_head", lambda *args: 1.001 * honest(*args))
     with pytest.raises(WiseftError, match="zero_shot_head"):
-        engine.head(engine.QUICK, tmp_path)
+        comparisons.head(comparisons.QUICK, tmp_path)
 
 
 def test_a_sweep_that_counts_otherwise_is_not_timed(monkeypatch, tmp_path):
-    honest = engine.naive_sweep
-    monkeypatch.setattr(engine, "naive_sweep", lambda *args: [a + 0.05 for a in honest(*args)])
+    honest = comparisons.naive_sweep
+    monkeypatch.setattr(comparisons, "naive_sweep", lambda *args: [a + 0.05 for a in honest(*args)])
     with pytest.raises(WiseftError, match="sweep"):
-        engine.sweep_files(engine.QUICK, tmp_path)
+        comparisons.sweep_files(comparisons.QUICK, tmp_path)
 
 
 def test_a_quick_run_never_replaces_what_was_measured():

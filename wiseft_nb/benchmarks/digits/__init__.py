@@ -1,0 +1,1 @@
+"""The bundled benchmark: MNIST and eleven shifts, drawn by code or shipped as images."""

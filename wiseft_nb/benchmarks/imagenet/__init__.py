@@ -1,0 +1,1 @@
+"""ImageNet and its shifts, in the layouts their authors publish."""

@@ -1,0 +1,1 @@
+"""What the notebooks begin with, what keeps them short, and their exercises."""

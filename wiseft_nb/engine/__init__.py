@@ -1,0 +1,1 @@
+"""How things are run: files, cache, processes, batches, precision. Nothing in here knows of WiSE-FT."""

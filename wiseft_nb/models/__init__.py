@@ -1,0 +1,1 @@
+"""A pretrained CLIP, and the classifier that is made of it."""

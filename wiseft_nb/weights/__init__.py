@@ -1,0 +1,1 @@
+"""Weights on disk: our own format, other code's, ONNX."""
