@@ -70,7 +70,9 @@ def test_all_unreadable_files_are_named_at_once(zero_shot, tmp_path):
         classify(zero_shot, tmp_path / "gone.png", progress=False)
 
 
-@pytest.mark.parametrize(("images", "says"), [([], "no image to classify"), ([1, 2], "several kinds")])
+@pytest.mark.parametrize(
+    ("images", "says"), [([], "no image to classify"), ([1, 2], "of the kind int: expected a path")]
+)
 def test_what_is_no_image_is_refused(zero_shot, images, says):
     with pytest.raises(WiseftError, match=says):
         classify(zero_shot, images, progress=False)

@@ -3,7 +3,7 @@
 Explained in notebook 00_start_here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 from wiseft_nb.benchmarks.download import download_parts
 from wiseft_nb.benchmarks.parts import NotOnDisk, Part, data_folder, missing_table, official_table
 from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.intervals import MEAN
 
 Template = str | Callable[[str], str]
 
@@ -78,6 +79,7 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
+        check_shift_names(self.shifts, self.reference_name)
 
     @property
     def test_sets(self) -> dict[str, Dataset]:
@@ -125,6 +127,16 @@ class Benchmark:
                 raise NotOnDisk(known[name], data_folder(self.root)).refuse()
         download_parts([known[name] for name in parts or known], data_folder(self.root), progress)
         return self.reload() if self.reload else self
+
+
+def check_shift_names(shifts: Iterable[str], reference_name: str) -> None:
+    """Refuse shifts without a name, and names that a table of results gives to something else."""
+    reserved = {name.casefold() for name in (reference_name, "reference", "train", "val", "test", MEAN)}
+    for name in shifts:
+        if not name.strip() or name.strip().casefold() in reserved:
+            raise WiseftError(
+                f"a shift is called {name!r}, which means another part of a benchmark or nothing: rename the shift"
+            )
 
 
 def check_class_names(class_names: Sequence[str]) -> None:

