@@ -135,7 +135,7 @@ def check_shift_names(shifts: Iterable[str], reference_name: str) -> None:
     for name in shifts:
         if not name.strip() or name.strip().casefold() in reserved:
             raise WiseftError(
-                f"a shift is called {name!r}, which means another part of a benchmark or nothing: rename the shift"
+                f"a shift is called {name!r}, which is no name or names something else in tables of results: rename it"
             )
 
 

@@ -143,7 +143,8 @@ def decode(content: bytes, path: Path | str) -> Image.Image:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             image.verify()  # a PNG's checksums, which decoding does not look at
         with Image.open(BytesIO(content), formats=FORMATS) as image:
-            return upright(image).copy()  # without the file
+            found = upright(image)
+            return found.copy() if found is image else found  # without the file
     except Exception as error:  # Pillow's decoders let out errors of every kind
         raise WiseftError(f"{path} is no readable image ({reason(error)}): remove or replace the file") from error
 

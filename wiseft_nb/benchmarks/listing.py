@@ -41,16 +41,16 @@ def list_images(folder: Path) -> tuple[list[Path], list[Path]]:
     return images, others
 
 
-def walk(folder: str, above: frozenset[str] | None = None) -> Iterator[tuple[str, list[str]]]:
+def walk(folder: str, above: frozenset[str] = frozenset()) -> Iterator[tuple[str, list[str]]]:
     """Every folder with the names of its files; links are followed, but never back to a folder above."""
     here = os.path.realpath(folder)
-    above = frozenset(map(str, Path(here).parents)) if above is None else above
     if here in above:
         return
+    above |= {here, *map(str, Path(here).parents)}
     folders, files = contents(folder)
     yield folder, files
     for name in folders:
-        yield from walk(os.path.join(folder, name), above | {here})
+        yield from walk(os.path.join(folder, name), above)
 
 
 def contents(folder: str | Path) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 Explained in notebook 11_use_real_clip.
 """
 
+import hashlib
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -43,3 +44,8 @@ def held_out(
         out.append(rows[: max(1, round(share * len(rows))) if len(rows) > 1 else 0])
     chosen = np.sort(np.concatenate(out))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def digests_of(images: np.ndarray) -> list[bytes]:
+    """The digest of each image in memory, by which copies are told."""
+    return [hashlib.sha256(np.ascontiguousarray(image)).digest() for image in images]

@@ -14,7 +14,7 @@ from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.cifar.files import read_pickle, read_python_batch
 from wiseft_nb.benchmarks.images import ListedImages
 from wiseft_nb.benchmarks.parts import Part, Source, check_count, open_part, open_shifts
-from wiseft_nb.benchmarks.splits import held_out
+from wiseft_nb.benchmarks.splits import digests_of, held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError, reason
 
@@ -155,7 +155,8 @@ def load_transfer_benchmark(
 
     def portion(which: int) -> Images:
         train = whole()[1]
-        return train.subset(held_out(labels_of(train), VALIDATION, copies=copies_of(train))[which])
+        copies = digests_of(train.images) if isinstance(train, ImageSet) else None  # files are too many to read
+        return train.subset(held_out(labels_of(train), VALIDATION, copies=copies)[which])
 
     return Benchmark(
         name=name,
@@ -174,11 +175,6 @@ def load_transfer_benchmark(
 def labels_of(images: Images) -> np.ndarray:
     """The labels of images, without reading these."""
     return images.labels if isinstance(images, ImageSet) else np.array([label for _, label in images.files])
-
-
-def copies_of(images: Images) -> list[bytes] | None:
-    """What tells copies of one image, where the images are in memory; files are too many to read for it."""
-    return [image.tobytes() for image in images.images] if isinstance(images, ImageSet) else None
 
 
 BENCHMARKS = {name: functools.partial(load_transfer_benchmark, name) for name in SETS}

@@ -26,7 +26,7 @@ from wiseft_nb.benchmarks.cifar.parts import (
     cifar10_c,
 )
 from wiseft_nb.benchmarks.parts import NotOnDisk, Part, check_count, first_on_disk, open_shifts
-from wiseft_nb.benchmarks.splits import held_out
+from wiseft_nb.benchmarks.splits import digests_of, held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError
 
@@ -102,7 +102,7 @@ def read_training(read: Callable, root: Path, complete: bool) -> tuple[ImageSet,
     images, labels = read(root, [f"data_batch_{i}" for i in range(1, 6)])
     check_count("CIFAR-10's training set", len(labels), 50_000, complete)
     whole = labelled(images, labels, root)
-    train, val = held_out(labels, VALIDATION, copies=[image.tobytes() for image in images])
+    train, val = held_out(labels, VALIDATION, copies=digests_of(images))
     return whole.subset(train), whole.subset(val)
 
 

@@ -70,9 +70,14 @@ def load_folder_benchmark(
     if "train" in named:
         return load_split_folder(folder, inside, named, seed, complete, shifts)
     if named or (folder / "benchmark.json").exists() and not inside:
-        also = f"; if {next(iter(named.values())).name} is a class here, name all in benchmark.json" if named else ""
+        also = "".join(if_class(path.name) for path in list(named.values())[:1])
         raise WiseftError(f"{folder} is no benchmark, it lacks train: {LAYOUT}{also}")
     return load_class_folders(folder, read_about(folder, class_folders(folder)), seed, complete, shifts)
+
+
+def if_class(name: str) -> str:
+    """The way out for classes that are called as splits are."""
+    return f'; if {name} is a class, name all classes in a benchmark.json, {{"class_names": [...]}}'
 
 
 def all_are_classes(folder: Path, inside: Mapping[str, Path]) -> bool:
@@ -91,7 +96,9 @@ def split_folders(folder: Path, inside: Mapping[str, Path]) -> dict[str, Path]:
     for name, path in inside.items():
         part = SPLITS.get(name.casefold(), "shifts" if name.casefold() in ("shifts", "shift") else None)
         if part in named:
-            raise WiseftError(f"{folder} has {named[part].name} and {name}, which mean the same: keep one of them")
+            raise WiseftError(
+                f"{folder} has {named[part].name} and {name}, which mean the same: keep one of them{if_class(name)}"
+            )
         if part:
             named[part] = path
     return named
@@ -107,7 +114,7 @@ def class_folders(folder: Path) -> list[str]:
             some = ", ".join((shared or sorted(set.union(*below)))[:3])
             raise WiseftError(
                 f"{folder} has {', '.join(list(inside)[:3])}, and these have {some}, so which are the classes? {LAYOUT}; "
-                "if the outer folders are, name all in benchmark.json"
+                "if the outer folders are, name all of them in a benchmark.json"
             )
     return in_class_order(inside)
 
@@ -140,7 +147,7 @@ def load_split_folder(
     if not folders_in(train) and strays_in(train):
         raise WiseftError(
             f"{train} holds images and no class folders: sort them into folders such as {train.name}/cat, or list them "
-            f"in a CSV; if {train.name} is a class itself, name all classes in benchmark.json"
+            f"in a CSV{if_class(train.name)}"
         )
     if "reference" not in named:
         raise WiseftError(f"{folder} is no benchmark, it lacks test (or reference): {LAYOUT}")
