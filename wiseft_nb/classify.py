@@ -172,7 +172,8 @@ def named_list(images: list) -> tuple[list[str] | list[int], list[Path] | list[I
         return [path.as_posix() for path in paths], paths
     if all(isinstance(image, Image.Image) for image in images):
         return list(range(len(images))), [upright_rgb(image) for image in images]
-    kinds = sorted({"path" if isinstance(image, Path) else type(image).__name__ for image in images})
+    known = {Path: "path", Image.Image: "PIL image"}
+    kinds = sorted({next((n for k, n in known.items() if isinstance(i, k)), type(i).__name__) for i in images})
     raise WiseftError(
         f"images are of the kind {' and '.join(kinds)}: expected a path, a PIL image, several of one of these, or a "
         "Dataset; PIL.Image.fromarray makes an image of an array of bytes"
