@@ -14,10 +14,9 @@ from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks.images import ENDINGS, read_image, to_rgb
 from wiseft_nb.benchmarks.own.problems import look_at
-from wiseft_nb.engine.batches import in_order
+from wiseft_nb.engine.batches import batches, in_order
 from wiseft_nb.engine.compute import EXACT, Compute
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.evaluate import prepared
 from wiseft_nb.models.classifier import ImageClassifier
 
 Images = str | Path | Dataset | Sequence[str | Path | Image.Image]
@@ -95,7 +94,9 @@ def classify(
     top, rows = min(top, len(classifier.class_names)), []
     forward = compute.prepare(classifier.eval())
     with tqdm(total=len(names), desc="classifying", disable=not progress) as bar:
-        for inputs, _ in prepared(classifier, dataset, in_order(len(names), batch_size), workers):
+        for inputs, _ in batches(
+            dataset, in_order(len(names), batch_size), classifier.collate, len(classifier.class_names), workers
+        ):
             found = forward(inputs).softmax(dim=1).cpu().topk(top, dim=1)
             rows += zip(found.indices.tolist(), found.values.tolist(), strict=True)
             bar.update(len(inputs))

@@ -124,6 +124,10 @@ def decode(content: bytes, path: Path | str) -> Image.Image:
         raise WiseftError(f"{path} is no readable image ({reason(error)}): remove or replace the file") from error
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    return to_rgb(ImageOps.exif_transpose(image))
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """8 bits a channel, on white where transparent."""
     if image.mode == "F" or image.mode.startswith("I"):

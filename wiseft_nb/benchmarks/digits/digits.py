@@ -33,6 +33,7 @@ SEVERITY = {
     "scrawl": 0.5,
     "clutter": 0.35,
 }
+PRINTED = 1_000_000  # numbers of what images are made of: MNIST's digits lie below, glyphs above
 HARD_TRAINED_ON = 300  # training digits of the model that the hard set is filtered against
 
 ABOUT = {
@@ -78,7 +79,7 @@ def mnist() -> dict[str, ImageSet]:
 
     pixels, labels = mnist_data()
     masks = resize(torch.tensor(pixels, dtype=torch.float32).view(-1, 28, 28) / 255)
-    digits = ImageSet(to_images(masks), labels)
+    digits = ImageSet(to_images(masks), labels, source=np.arange(len(labels)))
     order = np.random.default_rng(0).permutation(len(digits))
     ends = np.cumsum(SPLIT)
     return {
@@ -129,7 +130,7 @@ def made_shifts(
     shifts = {"fonts": fonts(glyphs, severity["fonts"], Dice(seed + 10))}
     for k, (name, (make, plain)) in enumerate(recipes.items()):
         images = make(to_masks(plain), severity[name], Dice(seed + k))
-        shifts[name] = ImageSet(to_images(images), plain.labels)
+        shifts[name] = ImageSet(to_images(images), plain.labels, source=plain.source)
     return shifts
 
 
@@ -207,7 +208,8 @@ def fonts(split: str, severity: float, dice: Dice, n: int = 1000) -> ImageSet:
         x=s * dice(-0.2, 0.2, n),
         y=s * dice(-0.2, 0.2, n),
     )
-    return ImageSet(to_images(masks), labels.numpy())
+    glyph = family * len(DIGITS) + labels
+    return ImageSet(to_images(masks), labels.numpy(), source=PRINTED + glyph.numpy())
 
 
 def hard(train: ImageSet, test: ImageSet) -> ImageSet:
