@@ -269,6 +269,11 @@ def test_violations_of_the_chord_by_others_come_from_high_learning_rates():
         ({"ImageNet": float("nan")}, "NaN"),
         ({"ImageNet": (50_001, 50_000)}, "50001 of 50000"),
         ({"ImageNet": -0.1}, "between 0 and 1"),
+        ({"ImageNet": (0.8, 50_000)}, r"\(0.8, 50000\) is no pair of whole numbers"),
+        ({"ImageNet": (1.0, 50_000)}, "no pair of whole numbers"),
+        ({"ImageNet": (1, 2, 3)}, "no pair of whole numbers"),
+        ({"ImageNet": (0, 0)}, "0 of 0 images"),
+        ({"ImageNet": "high"}, "not all numbers"),
     ],
 )
 def test_a_model_of_your_own_is_checked(accuracies, message):
@@ -292,8 +297,19 @@ def test_one_accuracy_a_model(curves):
 
 
 def test_intervals_need_n():
+    """Rows without n have none; the others' hold the published figure."""
     table = with_intervals(published("paper_further_shifts"))
-    assert table.low.isna().sum() == table.n.isna().sum() - 0 or (table.low <= table.accuracy).all()
+    known = table.n.notna()
+    assert (~known).sum() == 12 and table.low.isna().equals(~known) and table.high.isna().equals(~known)
+    assert ((table.low < table.high) & table.accuracy.between(table.low, table.high))[known].all()
+
+
+def test_the_mean_of_five_shifts_is_of_models_with_five():
+    """And the others are told."""
+    table = with_mean(published("testbed"))
+    five = published("testbed").query("dataset in @SHIFTS").groupby("model").dataset.nunique()
+    assert set(table[table.dataset == MEAN].model) == set(five.index[five == 5])
+    assert set(table.attrs["left_out"]) == set(five.index[five < 5])
 
 
 # -------------------------------------------------------------------------------------- figures
