@@ -37,10 +37,20 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
 
     Explained in notebook 04_measure_robustness.
     """
-    if not 0 <= correct <= n or n < 1:
-        raise WiseftError(f"{correct} of {n} images correct: expected 0 <= correct <= n, and n of at least 1")
+    check_confidence(confidence)
+    if not 0 <= correct <= n or n < 1 or correct % 1 or n % 1:
+        raise WiseftError(
+            f"{correct} of {n} images correct: expected two whole numbers, 0 <= correct <= n, and n of at least 1"
+        )
     low, high = proportion_confint(correct, n, alpha=1 - confidence, method="beta")
     return float(low), float(high)
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse what is no confidence, percent above all."""
+    if not 0 < confidence < 1:
+        hint = f"; for {confidence:g} % give {confidence / 100:g}" if 1 < confidence < 100 else ""
+        raise WiseftError(f"confidence is {confidence:g}: expected a number between 0 and 1{hint}")
 
 
 def accuracy_row(correct: int, n: int) -> dict[str, float]:
