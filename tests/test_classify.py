@@ -1,13 +1,11 @@
 """classify: from images to a table of labels and probabilities, equal to what evaluate says."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Subset
 
 from wiseft_nb import ImageSet, WiseftError, classify, evaluate, load_benchmark, zero_shot_classifier
 from wiseft_nb.benchmarks.images import read_image
@@ -162,14 +160,35 @@ def test_what_is_neither_is_refused_by_its_kind(zero_shot, images, says):
         classify(zero_shot, images, progress=False)
 
 
-def test_images_in_memory_need_no_workers(zero_shot, benchmark, monkeypatch):
-    from wiseft_nb import classify as classify_function  # the module has the same name
-
+def test_images_in_memory_need_no_workers(zero_shot, benchmark, folder, monkeypatch):
     asked = []
-    module = sys.modules[classify_function.__module__]
-    prepared = module.prepared
-    monkeypatch.setattr(module, "prepared", lambda *args: asked.append(args[3]) or prepared(*args))
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__init__", spy_on_workers(asked))
     few = benchmark.reference.subset(range(4))
-    for images in (few, [image for image, _ in few]):
+    for images in (few, [image for image, _ in few], Subset(few, [1, 2])):
         classify(zero_shot, images, progress=False)
-    assert asked == [0, 0]
+    assert asked == [0, 0, 0]
+
+
+def spy_on_workers(asked):
+    init = torch.utils.data.DataLoader.__init__
+
+    def spied(self, *args, **arguments):
+        asked.append(arguments["num_workers"])
+        init(self, *args, **arguments)
+
+    return spied
+
+
+def test_a_part_of_a_dataset_is_named_as_the_whole(zero_shot, benchmark):
+    few = benchmark.reference.subset(range(20))
+    few.class_subset = (3, 5)
+    whole, part = (classify(zero_shot, images, progress=False) for images in (few, Subset(few, range(10, 20))))
+    assert part.label.tolist() == whole.label.tolist()[10:] and set(part.label) <= {"3", "5"}
+
+
+def test_the_classifier_is_left_in_the_mode_it_was_in(zero_shot, benchmark):
+    zero_shot.train()
+    before = classify(zero_shot, benchmark.reference.subset(range(3)), progress=False)
+    assert zero_shot.training and zero_shot.image_encoder.training
+    zero_shot.eval()
+    assert classify(zero_shot, benchmark.reference.subset(range(3)), progress=False).equals(before)

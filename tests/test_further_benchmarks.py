@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wiseft_nb import WiseftError, load_benchmark, mean_of_shifts
+from wiseft_nb import WiseftError, load_benchmark
 from wiseft_nb.benchmarks.transfer import SETS
 from wiseft_nb.benchmarks.wilds_sets import import_wilds
 from wiseft_nb.engine.cache import fingerprint
@@ -85,15 +85,6 @@ def test_labels_of_sun397_are_its_places_although_names_have_several_parts(tmp_p
     trees.write_sun397(tmp_path)
     reference = load("sun397", tmp_path).reference
     assert all(("abbey" in path.as_posix()) == (label == 0) for path, label in reference.files)
-
-
-def test_a_mean_of_no_shifts_is_an_empty_table():
-    import pandas as pd
-
-    table = pd.DataFrame(
-        {"alpha": [0.0], "dataset": ["cars"], "accuracy": [0.5], "n": [2], "low": [0.1], "high": [0.9]}
-    )
-    assert len(mean_of_shifts(table, [])) == 0
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 Explained in notebook 11_use_real_clip.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,17 +11,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
-from wiseft_nb.benchmarks.base import ImageSet
+from wiseft_nb.benchmarks.asked import asked_of
 from wiseft_nb.benchmarks.images import read_image, upright_rgb
 from wiseft_nb.benchmarks.listing import ENDINGS, list_images, not_taken, warn_not_taken
 from wiseft_nb.benchmarks.own.problems import look_at
-from wiseft_nb.engine.batches import in_order
-from wiseft_nb.engine.compute import EXACT, Compute
+from wiseft_nb.engine.batches import default_workers, pair
+from wiseft_nb.engine.compute import EXACT, Compute, evaluating
+from wiseft_nb.engine.forward import BATCH, PATIENCE, forward_over, progress_bar
+from wiseft_nb.engine.nested import Batch
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.evaluate import prepared
-from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.models.classifier import ImageClassifier, check_logits
 
 Images = str | Path | Image.Image | Dataset | Iterable[str | Path | Image.Image]
 
@@ -35,9 +35,9 @@ class Unlabelled(Dataset):
     @property
     def in_memory(self) -> bool:
         """Whether no file has to be read for them."""
-        if isinstance(self.images, Dataset):
-            return isinstance(self.images, ImageSet)
-        return not any(isinstance(image, Path) for image in self.images)
+        if isinstance(self.images, list):
+            return not any(isinstance(image, Path) for image in self.images)
+        return default_workers(self.images) == 0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -46,16 +46,17 @@ class Unlabelled(Dataset):
         image = self.images[index]
         if isinstance(image, Path):
             return read_image(image), 0
+        if isinstance(image, Mapping):
+            return pair(image)[0], 0
         return (image[0] if isinstance(image, tuple | list) else image), 0
 
 
-@torch.no_grad()
 def classify(
     classifier: ImageClassifier,
     images: Images,
     *,
     top: int = 3,
-    batch_size: int = 250,
+    batch_size: int = BATCH,
     progress: bool = True,
     compute: Compute = EXACT,
     workers: int | None = None,
@@ -65,7 +66,7 @@ def classify(
     Parameters
     ----------
     classifier : ImageClassifier
-        Put into evaluation mode.
+        Run in evaluation mode, and left as it was.
     images : path, PIL image, several paths or several PIL images, or Dataset
         A folder is searched at every depth, its files taken in order; hidden ones are passed over, and a
         warning names files that are not taken. Labels of a dataset do not matter, its ``class_subset`` and
@@ -107,28 +108,40 @@ def classify(
         raise WiseftError(f"top is {top}: expected 1 or more")
     names, dataset = named(images)
     answers = answers_of(classifier, dataset.images)
-    top, rows = min(top, len(answers)), []
-    forward, workers = compute.prepare(classifier.eval()), 0 if workers is None and dataset.in_memory else workers
-    with tqdm(total=len(names), desc="classifying", disable=not progress) as bar:
-        for inputs, _ in prepared(classifier, dataset, in_order(len(names), batch_size), workers):
-            found = among(forward(inputs).cpu(), list(answers.values())).softmax(dim=1).topk(top, dim=1)
-            rows += zip(found.indices.tolist(), found.values.tolist(), strict=True)
-            bar.update(len(inputs))
-    columns: dict[str, list] = {"image": names}
-    said = list(answers)
+    top = min(top, len(answers))
+    with evaluating(classifier), progress_bar(len(names), "classify (images)", progress, PATIENCE) as bar:
+        forward = compute.prepare(classifier)
+
+        def likely(inputs: Batch, _: Sequence[str]) -> dict[str, Tensor]:
+            logits = forward(inputs).cpu()
+            check_logits(logits)
+            found = among(logits, list(answers.values())).softmax(dim=1).topk(top, dim=1)
+            return {"answer": found.indices, "probability": found.values}
+
+        found = forward_over(
+            likely,
+            dataset,
+            ["answer", "probability"],
+            classifier.collate,
+            len(classifier.class_names),
+            batch_size=batch_size,
+            workers=workers,
+            bar=bar,
+        )
+    columns, said = {"image": names}, list(answers)
     for k in range(top):
         suffix = f"_{k + 1}" if k else ""
-        columns[f"label{suffix}"] = [said[classes[k]] for classes, _ in rows]
-        columns[f"probability{suffix}"] = [probabilities[k] for _, probabilities in rows]
+        columns[f"label{suffix}"] = [said[i] for i in found["answer"][:, k].tolist()]
+        columns[f"probability{suffix}"] = found["probability"][:, k].tolist()
     return pd.DataFrame(columns)
 
 
-def answers_of(classifier: ImageClassifier, images: object) -> dict[str, list[int]]:
+def answers_of(classifier: ImageClassifier, images: Dataset | list) -> dict[str, list[int]]:
     """What can be said of a dataset: names, and the classes of the classifier that each stands for."""
-    names, groups = classifier.class_names, getattr(images, "class_groups", None)
+    names, asked = classifier.class_names, asked_of(images)
+    groups = asked.class_groups
     if groups is None:
-        subset = getattr(images, "class_subset", None)
-        groups = [(i,) for i in (range(len(names)) if subset is None else subset)]
+        groups = [(i,) for i in (range(len(names)) if asked.class_subset is None else asked.class_subset)]
     return {" or ".join(names[i] for i in group): list(group) for group in groups if group}
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.listing import FORMATS
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.metrics import Metric
+from wiseft_nb.metrics import Metric, PmK, WorstGroupAccuracy
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -72,10 +72,16 @@ class ListedImages(Dataset):
 
 def subset(images: Dataset, indices: Sequence[int] | np.ndarray | slice) -> Dataset:
     """A copy of a dataset that lists its samples in ``files``, with those at ``indices``, in that order."""
-    if getattr(images, "metric", None) is not None:
-        raise WiseftError("these images are judged all together by their metric: take the whole set")
-    few = copy.copy(images)
-    few.files = [images.files[i] for i in np.arange(len(images.files))[indices]]
+    few, rows, metric = (
+        copy.copy(images),
+        np.arange(len(images.files))[indices].tolist(),
+        getattr(images, "metric", None),
+    )
+    few.files = [images.files[i] for i in rows]
+    if hasattr(metric, "subset"):
+        few.metric = metric.subset(rows)
+    elif isinstance(metric, WorstGroupAccuracy | PmK):
+        raise WiseftError("these images are judged by a metric that knows each of them: take the whole set")
     return few
 
 
