@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import open_clip
 import pandas as pd
 import torch
-from open_clip.model import CLIPVisionCfg, _build_vision_tower
 from torch.utils.flop_counter import FlopCounterMode
 
 from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.models.open_clip_parts import build_image_encoder
 
 METHODS = ("end-to-end", "linear")
 # OpenAI's spelling and open_clip's
@@ -193,7 +193,7 @@ def cost_of_an_image(name: str) -> tuple[int, int, int]:
         return tensor
 
     with torch.device("meta"):  # shapes without memory
-        tower = _build_vision_tower(config["embed_dim"], CLIPVisionCfg(**config["vision_cfg"]), quick_gelu=True)
+        tower = build_image_encoder(config | {"quick_gelu": True})
         size = config["vision_cfg"]["image_size"]
         counter = FlopCounterMode(display=False)
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), counter:

@@ -6,10 +6,29 @@ Explained in notebook 03_interpolate.
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from wiseft_nb.engine.processes import is_main
 from wiseft_nb.errors import WiseftError
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ``~`` is the user's home folder."""
+    return Path(os.path.expanduser(path))
+
+
+def independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as safetensors takes them: each contiguous, and tied weights each with memory of its own."""
+    taken, own = set(), {}
+    for name, tensor in tensors.items():
+        memory = (tensor.device, tensor.untyped_storage().data_ptr())
+        own[name] = tensor.detach().clone() if memory in taken else tensor.detach()
+        own[name] = own[name].contiguous()
+        taken.add(memory)
+    return own
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
