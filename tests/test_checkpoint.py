@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -58,11 +59,7 @@ def test_a_loaded_classifier_can_be_saved_again(folder, tmp_path):
 
 def test_a_transformer_comes_back_too(tmp_path):
     """Not only the bundled ResNet."""
-    vision = {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16}
-    cfg, preprocess_cfg = {"embed_dim": 16, "vision_cfg": vision, "quick_gelu": True}, {"size": 32}
-    encoder, head = build_image_encoder(cfg), ClassificationHead(torch.randn(2, 16))
-    config = {"model_cfg": cfg, "preprocess_cfg": preprocess_cfg}
-    classifier = ImageClassifier(encoder, head, *build_transforms(preprocess_cfg), ["cat", "dog"], config)
+    classifier = small_classifier(0.5)
     assert same_state(load_classifier(save_classifier(classifier, tmp_path)), classifier)
 
 
@@ -207,60 +204,65 @@ def test_no_file_but_its_own_former_weights_is_ever_deleted(fine_tuned, folder):
     assert before < {path.name for path in folder.glob("*.safetensors")}
 
 
-def orders(one, other):
-    """Every way to interleave the steps of two."""
-    if not one or not other:
-        yield [*one, *other]
-        return
-    for order in orders(one[1:], other):
-        yield [one[0], *order]
-    for order in orders(one, other[1:]):
-        yield [other[0], *order]
+def small_classifier(bias):
+    cfg = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
+    }
+    config = {"model_cfg": cfg, "preprocess_cfg": {"size": 32}}
+    head = ClassificationHead(torch.full((2, 16), bias))
+    torch.manual_seed(0)
+    return ImageClassifier(build_image_encoder(cfg), head, *build_transforms({"size": 32}), ["cat", "dog"], config)
 
 
-def test_saves_of_two_processes_interleaved_in_any_way_leave_one_of_the_two(fine_tuned, folder, monkeypatch):
-    """Two threads stop before each access to the folder and go on in each of the 70 orders."""
-    one, two = changed(fine_tuned), changed(changed(fine_tuned))
-    turns: dict[int, threading.Semaphore] = {}
-    stopped = threading.Semaphore(0)
+class Turns:
+    """Saves in two threads that stop before each access to the folder and go on one at a time."""
 
-    def stop():
-        if me := turns.get(threading.get_ident()):
-            stopped.release()
-            me.acquire()
+    def __init__(self, monkeypatch, folder):
+        self.folder, self.gates, self.stopped = folder, {}, threading.Semaphore(0)
+        unlink = type(folder).unlink
+        monkeypatch.setattr(checkpoint, "write_whole", self.stopping(write_whole))
+        monkeypatch.setattr(checkpoint, "read_about", self.stopping(checkpoint.read_about))
+        ours = self.stopping(unlink)
+        monkeypatch.setattr(
+            type(folder), "unlink", lambda path, **k: (unlink if path.suffix == ".tmp" else ours)(path, **k)
+        )
 
-    def stopping(function):
+    def stopping(self, function):
         def stops(*args, **kwargs):
-            stop()
+            if gate := self.gates.get(threading.current_thread().name):
+                self.stopped.release()
+                assert gate.acquire(timeout=20)
             return function(*args, **kwargs)
 
         return stops
 
-    monkeypatch.setattr(checkpoint, "write_whole", stopping(write_whole))
-    monkeypatch.setattr(checkpoint, "read_about", stopping(checkpoint.read_about))
-    monkeypatch.setattr(type(folder), "unlink", stopping(type(folder).unlink))
-
-    def save_as(classifier, turn):
-        turns[threading.get_ident()] = turn
+    def save(self, classifier):
         try:
-            save_classifier(classifier, folder)
+            save_classifier(classifier, self.folder)
         finally:
-            turns.pop(threading.get_ident())
-            stopped.release()
+            self.stopped.release()
 
-    for order in orders("1111", "2222"):
-        gates = {"1": threading.Semaphore(0), "2": threading.Semaphore(0)}
-        threads = [threading.Thread(target=save_as, args=pair) for pair in ((one, gates["1"]), (two, gates["2"]))]
-        for thread in threads:
-            thread.start()
-            stopped.acquire()
-        for who in order:
-            gates[who].release()
-            stopped.acquire()
-        for thread in threads:
-            thread.join(timeout=30)
-        loaded = load_classifier(folder)
-        assert same_state(loaded, one) or same_state(loaded, two), order
+    def run(self, order, classifiers):
+        self.gates = {name: threading.Semaphore(0) for name in classifiers}
+        for name, classifier in classifiers.items():
+            threading.Thread(target=self.save, args=(classifier,), name=name, daemon=True).start()
+            assert self.stopped.acquire(timeout=20)
+        for name in order:
+            self.gates[name].release()
+            assert self.stopped.acquire(timeout=20)
+        self.gates = {}
+
+
+def test_saves_of_two_processes_interleaved_in_any_way_leave_one_of_the_two(tmp_path, monkeypatch):
+    """Each reads the description, writes weights, writes the description, deletes: 70 orders of the eight steps."""
+    classifiers = {"one": small_classifier(1.0), "two": small_classifier(2.0)}
+    save_classifier(small_classifier(0.0), tmp_path)
+    turns = Turns(monkeypatch, tmp_path)
+    for first in itertools.combinations(range(8), 4):
+        turns.run(["one" if step in first else "two" for step in range(8)], classifiers)
+        loaded = load_classifier(tmp_path)
+        assert any(same_state(loaded, classifier) for classifier in classifiers.values()), first
 
 
 def test_a_reader_beside_a_writer_gets_a_whole_classifier(fine_tuned, folder, monkeypatch):

@@ -4,6 +4,7 @@ Explained in notebook 01_build_zero_shot.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,15 +58,33 @@ class Clip:
 
         A causal text tower that pools at the end token never looks to the right of it, so only the
         columns that hold tokens are run, texts of like length together; other towers are run whole.
-        Memory is bounded by ``tokens_at_once``, however many texts there are.
+        Memory is bounded by ``tokens_at_once``, however many texts there are. A text that is longer than
+        the model's context is cut off, with a warning.
         """
-        tokens = self.tokenizer(list(texts)).to(next(self.model.parameters()).device)
+        tokens = self.tokenizer(list(texts))
+        warn_of_cuts(self, texts, tokens)
+        tokens = tokens.to(next(self.model.parameters()).device)
         causal = is_causal(self.model)
         lengths = tokens.argmax(dim=1) + 1 if causal else torch.full((len(tokens),), tokens.shape[1])
         order = lengths.argsort(stable=True).cpu()
         encode = encode_used_columns if causal else type(self.model).encode_text
         parts = [encode(self.model, tokens[rows]) for rows in batches_by_length(order, lengths, tokens_at_once)]
         return torch.cat(parts)[order.argsort()]
+
+
+def warn_of_cuts(clip: Clip, texts: Sequence[str], tokens: Tensor) -> None:
+    """Say so where a text does not fit the context."""
+    length = tokens.shape[1]
+    full = [text for text, row in zip(texts, tokens, strict=True) if row[-1] != 0]
+    if not full or not isinstance(clip.tokenizer, open_clip.SimpleTokenizer):
+        return
+    cut = [text for text in full if len(clip.tokenizer.encode(text)) + 2 > length]  # with its start and its end
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(texts)} prompts are longer than the {length} tokens {clip.name} reads, and are cut "
+            f"off, first {cut[0][:60]!r}: shorten them",
+            stacklevel=4,
+        )
 
 
 def batches_by_length(order: Tensor, lengths: Tensor, tokens_at_once: int) -> Iterator[Tensor]:
