@@ -10,6 +10,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from wiseft_nb.errors import WiseftError
 
+MEAN = "mean of shifts"  # the name of its rows in a tidy table; no shift may have it
 DRAWS, DRAWS_AT_ONCE = 1000, 100  # of the bootstrap
 Z = 1.959964  # half the width of a 95 % interval, in standard errors
 

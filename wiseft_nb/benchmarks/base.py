@@ -3,7 +3,7 @@
 Explained in notebook 00_start_here.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from wiseft_nb.benchmarks.download import download_parts
 from wiseft_nb.benchmarks.parts import NotOnDisk, Part, data_folder, missing_table, official_table
 from wiseft_nb.engine.cache import fingerprint
 from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.intervals import MEAN
 
 # what a dataset may say of itself; see ``wiseft_nb.benchmarks.asked``
 ASKED = ("class_subset", "class_groups", "metric", "border")
@@ -101,6 +102,7 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
+        check_shift_names(self.shifts, self.reference_name)
 
     @property
     def test_sets(self) -> dict[str, Dataset]:
@@ -155,6 +157,16 @@ class Benchmark:
                 raise NotOnDisk(known[name], data_folder(self.root)).refuse()
         download_parts([known[name] for name in parts or known], data_folder(self.root), progress)
         return self.reload() if self.reload else self
+
+
+def check_shift_names(shifts: Iterable[str], reference_name: str) -> None:
+    """Refuse shifts without a name, and names that a table of results gives to something else."""
+    reserved = {name.casefold() for name in (reference_name, "reference", "train", "val", "test", MEAN)}
+    for name in shifts:
+        if not name.strip() or name.strip().casefold() in reserved:
+            raise WiseftError(
+                f"a shift is called {name!r}, which is no name or names something else in tables of results: rename it"
+            )
 
 
 def check_class_names(class_names: Sequence[str]) -> None:

