@@ -81,7 +81,14 @@ def test_an_image_is_read_upright_wherever_it_comes_from(zero_shot, tmp_path):
 
 
 def test_labels_of_any_integer_kind_are_one_label(zero_shot, few, expected):
-    kinds = [np.int32, np.uint8, float, torch.tensor, lambda label: np.array([label]), lambda label: torch.tensor([label])]
+    kinds = [
+        np.int32,
+        np.uint8,
+        float,
+        torch.tensor,
+        lambda label: np.array([label]),
+        lambda label: torch.tensor([label]),
+    ]
     for kind in kinds:
         found = evaluate(zero_shot, Mapped(few, lambda image, label, kind=kind: (image, kind(label))))
         assert found.labels.dtype == torch.int64 and found.accuracy() == expected.accuracy()
@@ -158,15 +165,18 @@ def test_a_metric_that_knows_each_image_follows_a_part(zero_shot, few):
     grouped.metric = WorstGroupAccuracy(["a", "b"] * 20)
     assert asked_of(Subset(grouped, [0, 2, 3])).metric.groups == ["a", "a", "b"]
     assert evaluate(zero_shot, Subset(grouped, range(20))).row()["n"] == 10
-    wrapped = Mapped(grouped, lambda image, label: (image, label))
-    wrapped.dataset = ConcatDataset([grouped])
-    wrapped.samples = grouped.subset(slice(10))
+    wrapped = Mapped(grouped.subset(slice(10)), lambda image, label: (image, label))
+    wrapped.dataset = grouped  # ten of its forty, and it does not say which
     with pytest.raises(WiseftError, match="does not say which"):
         asked_of(wrapped)
 
 
 def test_labels_outside_the_subset_and_subsets_outside_the_classes_are_refused(zero_shot, few):
-    for subset, what in (((3, 5), "not in the dataset's class_subset"), ((), "class_subset"), ((3, 99), "class_subset")):
+    for subset, what in (
+        ((3, 5), "not in the dataset's class_subset"),
+        ((), "class_subset"),
+        ((3, 99), "class_subset"),
+    ):
         odd = copy.copy(few)
         odd.class_subset = subset
         with pytest.raises(WiseftError, match=what):
@@ -178,22 +188,16 @@ def test_labels_outside_the_subset_and_subsets_outside_the_classes_are_refused(z
 @pytest.mark.parametrize(
     "classes",
     [
-        list("9876543210"),  # another order
-        list("012345678"),  # one is missing, but its labels are there: as ImageFolder numbers them
+        list("9876543210"),
         ["0", "2", "1", "3", "4", "5", "6", "7", "8", "9"],
     ],
 )
 def test_another_order_of_the_classes_is_refused(zero_shot, few, classes):
     odd = Mapped(few, lambda image, label: (image, label))
     odd.classes = classes
-    right = classes == list("012345678")
     for data in (odd, Subset(odd, range(10))):
-        data.dataset = odd
-        if right:
+        with pytest.raises(WiseftError, match="numbers its classes otherwise"):
             evaluate(zero_shot, data)
-        else:
-            with pytest.raises(WiseftError, match="numbers its classes otherwise"):
-                evaluate(zero_shot, data)
 
 
 def test_a_folder_that_lacks_a_class_is_refused_where_its_labels_move(zero_shot, few):
@@ -211,7 +215,7 @@ def test_predictions_are_checked(zero_shot):
     with pytest.raises(WiseftError, match="NaN"):
         Predictions(torch.full((3, 2), torch.nan), torch.zeros(3, dtype=torch.int64))
     same = Predictions(torch.zeros(3, 2), torch.zeros(3, dtype=torch.int64))
-    assert same == same and same != copy.copy(same), "compared as objects: tensors have no one truth value"
+    assert same != copy.copy(same), "compared as objects: tensors have no one truth value"
 
 
 def test_a_classifier_that_says_nan_is_never_scored(zero_shot, few, tiny):

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.asked import Asked, asked_of, check_order
+from wiseft_nb.engine.batches import check_dataset
 from wiseft_nb.engine.cache import fingerprint, versions
 from wiseft_nb.engine.compute import EXACT, Compute, evaluating
 from wiseft_nb.engine.forward import BATCH, PATIENCE, forward_over, progress_bar
@@ -144,6 +145,7 @@ def evaluate(
 
     Explained in notebook 04_measure_robustness.
     """
+    check_dataset(dataset)
     check_order(dataset, classifier.class_names)
     key = None
     if cache:

@@ -106,6 +106,8 @@ def fine_tune(
 
     Explained in notebook 02_fine_tune.
     """
+    if not isinstance(config, FineTuneConfig):
+        raise WiseftError(f"config is a {type(config).__name__}: expected FineTuneConfig(lr=…, epochs=…)")
     check_finite(zero_shot.state_dict(), "the classifier to fine-tune")
     check_classes(zero_shot, benchmark)
     for data in (benchmark.train, benchmark.val):

@@ -7,9 +7,10 @@ import copy
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -115,6 +116,18 @@ def check_pair(zero_shot: nn.Module, fine_tuned: nn.Module) -> None:
             f"the endpoints preprocess their inputs differently ({said[0]} and {said[1]}), so a mixture of their weights "
             "fits neither: give both the same preprocess"
         )
+
+
+def as_alphas(alphas: Iterable[float]) -> list[float]:
+    """Mixing coefficients, each once: of a list, an array, a tensor or any other iterable."""
+    if isinstance(alphas, Tensor | np.ndarray):
+        alphas = alphas.tolist()
+    if not isinstance(alphas, Iterable) or isinstance(alphas, str):
+        raise WiseftError(f"alphas are {alphas!r}: expected a list of numbers, such as [0, 0.5, 1]")
+    found = list(dict.fromkeys(float(alpha) for alpha in alphas if check_alpha(alpha) is None))
+    if not found:
+        raise WiseftError("there is no alpha: pass some, such as [0, 0.5, 1]")
+    return found
 
 
 def check_alpha(alpha: float) -> None:

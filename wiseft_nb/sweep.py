@@ -20,7 +20,7 @@ from wiseft_nb.engine.forward import BATCH, forward_over, progress_bar
 from wiseft_nb.engine.nested import Batch, split
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.evaluate import decide
-from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
+from wiseft_nb.interpolate import as_alphas, check_pair, interpolated
 from wiseft_nb.intervals import mean_interval
 from wiseft_nb.metrics import accuracy
 from wiseft_nb.models.checks import check_classes, check_same_inputs, fingerprint_input
@@ -84,9 +84,7 @@ def sweep(
 
     Explained in notebook 03_interpolate.
     """
-    alphas = list(dict.fromkeys(float(alpha) for alpha in alphas if check_alpha(alpha) is None))
-    if not alphas:
-        raise WiseftError("there is no alpha to sweep over: pass some, such as [0, 0.5, 1]")
+    alphas = as_alphas(alphas)
     check_pair(zero_shot, fine_tuned)
     check_classes(zero_shot, benchmark)
     datasets = benchmark.test_sets if datasets is None else datasets
@@ -170,15 +168,26 @@ def weight_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute
     return path
 
 
+class TwoHeads(nn.Module):
+    """One encoder under the heads of both ends: logits ``(n, 2, classes)``."""
+
+    def __init__(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier):
+        super().__init__()
+        self.encoder = zero_shot.image_encoder
+        self.heads = nn.ModuleList(model.classification_head for model in (zero_shot, fine_tuned))
+
+    def forward(self, inputs: Batch) -> Tensor:
+        features = self.encoder(inputs)
+        return torch.stack([head(features) for head in self.heads], dim=1)
+
+
 def head_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute: Compute = EXACT) -> LogitsPath:
     """The same for one shared encoder: features once, two heads, logits interpolated."""
-    encode = compute.prepare(zero_shot.image_encoder)
-    heads = [compute.prepare(model.classification_head) for model in (zero_shot, fine_tuned)]
+    forward = compute.prepare(TwoHeads(zero_shot, fine_tuned))
 
     @torch.no_grad()
     def path(inputs: Batch, alphas: Sequence[float]) -> Iterator[Tensor]:
-        features = torch.cat([encode(piece) for piece in split(inputs, BATCH)])
-        ends = [head(features).cpu() for head in heads]
+        ends = torch.cat([forward(piece) for piece in split(inputs, BATCH)]).unbind(dim=1)
         for alpha in alphas:
             yield ends[0] if alpha == 0 else ends[1] if alpha == 1 else (1 - alpha) * ends[0] + alpha * ends[1]
 

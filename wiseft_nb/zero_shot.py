@@ -40,7 +40,8 @@ def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[T
     Raises
     ------
     WiseftError
-        If class names are empty or repeated, or there is no template or one without ``{}``.
+        If class names are empty or repeated, the tokenizer cannot tell two of them apart, or there is no
+        template or one without ``{}``.
 
     Explained in notebook 01_build_zero_shot.
     """
@@ -50,9 +51,23 @@ def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[T
         raise WiseftError("there is no template: pass at least one, such as 'a photo of a {}.'")
     prompts = [fill(template, name) for name in class_names for template in templates]
     distinct = list(dict.fromkeys(prompts))
+    check_told_apart(clip, class_names, distinct, prompts)
     embeddings = dict(zip(distinct, F.normalize(clip.encode_texts(distinct), dim=-1), strict=True))
     per_class = torch.stack([embeddings[p] for p in prompts]).view(len(class_names), len(templates), -1)
     return clip.model.logit_scale.detach().exp() * F.normalize(per_class.mean(dim=1), dim=-1)
+
+
+def check_told_apart(clip: Clip, class_names: Sequence[str], distinct: list[str], prompts: list[str]) -> None:
+    """Refuse class names whose prompts become the same tokens: one of the two would never be predicted."""
+    tokens = dict(zip(distinct, map(tuple, clip.tokenizer(distinct).tolist()), strict=True))
+    each, first = len(prompts) // len(class_names), {}
+    for i, name in enumerate(class_names):
+        said = tuple(tokens[prompt] for prompt in prompts[i * each : (i + 1) * each])
+        if (other := first.setdefault(said, name)) != name:
+            raise WiseftError(
+                f"{clip.name} reads the prompts of {other[:60]!r} and {name[:60]!r} as the same tokens (capitals, spaces "
+                f"and what is beyond {len(said[0])} tokens do not count): give them names that differ, or shorter templates"
+            )
 
 
 def fill(template: Template, class_name: str) -> str:

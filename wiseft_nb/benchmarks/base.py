@@ -52,6 +52,10 @@ class ImageSet(Dataset):
     ):
         if len(images) != len(labels):
             raise WiseftError(f"{len(images)} images but {len(labels)} labels: give one label an image")
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise WiseftError(
+                f"images are {images.dtype} {images.shape}: expected uint8 (n, height, width, 3), values from 0 to 255"
+            )
         self.images, self.labels = images, labels.astype(np.int64)
         self.class_subset, self.source = class_subset, source
 

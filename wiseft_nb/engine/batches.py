@@ -180,9 +180,9 @@ def as_labels(labels: Sequence, classes: int) -> Tensor:
         values = np.asarray([np.asarray(label) for label in labels])
         if values.ndim == 2 and values.shape[1] == 1:  # an array of one label, as medical datasets have them
             values = values[:, 0]
-        targets = values.astype(np.int64)
-        if values.ndim != 1 or values.dtype.kind not in "iuf" or (targets != values).any():
+        if values.ndim != 1 or values.dtype.kind not in "iuf" or (values != np.floor(values)).any():
             raise ValueError
+        targets = values.astype(np.int64)
     except (TypeError, ValueError):
         raise WiseftError(
             f"a label is {labels[0]!r}, expected one class index each, a whole number from 0 to {classes - 1}: "

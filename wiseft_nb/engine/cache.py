@@ -28,7 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from wiseft_nb.engine.files import replacing
+from wiseft_nb.engine.files import independent, replacing
 from wiseft_nb.engine.processes import from_main, is_main
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.paths import BUILD, PACKAGE
@@ -98,19 +98,6 @@ def remember(key: str, tensors: Mapping[str, Tensor], facts: Mapping = {}, every
         make_room(size, keep=path)
     except (WiseftError, SafetensorError) as error:
         warnings.warn(f"the cache stays as it was: {error}", stacklevel=3)
-
-
-def independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that share no memory, as files want them: tied weights are written twice, and read as equal."""
-    seen: set[int] = set()
-    apart = {}
-    for name, tensor in tensors.items():
-        tensor = tensor.detach().contiguous()
-        storage = tensor.untyped_storage()
-        shared = storage.nbytes() and (storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes)
-        apart[name] = tensor.clone() if shared else tensor
-        seen.add(apart[name].untyped_storage().data_ptr())
-    return apart
 
 
 def entry(key: str) -> Path:

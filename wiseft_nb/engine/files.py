@@ -6,11 +6,31 @@ Explained in notebook 03_interpolate.
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from wiseft_nb.engine.processes import is_main
 from wiseft_nb.errors import WiseftError
+
+
+def expanded(path: str | Path) -> Path:
+    """A path whose ``~`` is the user's home folder."""
+    return Path(os.path.expanduser(path))
+
+
+def independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that share no memory, as files want them: tied weights are written twice, and read as equal."""
+    seen: set[int] = set()
+    apart = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().contiguous()
+        storage = tensor.untyped_storage()
+        shared = storage.nbytes() and (storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes)
+        apart[name] = tensor.clone() if shared else tensor
+        seen.add(apart[name].untyped_storage().data_ptr())
+    return apart
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
