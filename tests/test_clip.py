@@ -105,7 +105,7 @@ def test_a_bad_weights_file_of_an_architecture_is_refused(architecture, tmp_path
         state = open_clip.create_model(architecture).state_dict()
         save_file(state, path) if ending == "safetensors" else torch.save(state, path)
         path.write_bytes(path.read_bytes()[:5000])
-    says = "is no file, and no tag" if damage == "missing" else "cannot be loaded"
+    says = "is no file, and no tag" if damage == "missing" else rf"weights\.{ending} is damaged or .* copy it again"
     with pytest.raises(WiseftError, match=says):
         load_clip(architecture, pretrained=str(path))
 
@@ -286,5 +286,150 @@ def test_an_archive_that_runs_code_is_not_opened(small, tmp_path):
     """OpenAI's own files are TorchScript: to load one is to run it."""
     path = tmp_path / "ViT-B-32.pt"
     torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
-    with pytest.raises(WiseftError, match="cannot be loaded .*TorchScript"):
+    with pytest.raises(WiseftError, match=r"ViT-B-32\.pt is a TorchScript archive, as OpenAI's .*the tag 'openai'"):
         load_clip("ViT-B-32", pretrained=path)
+
+
+@pytest.fixture
+def state(small):
+    """The weights of the small architecture."""
+    return open_clip.create_model("ViT-B-32").state_dict()
+
+
+WRAPPED = {
+    "a pickled model": (lambda state: torch.nn.Linear(2, 2), "is a pickled model, not a state dict"),
+    "transformers' names": (
+        lambda state: {f"vision_model.{name}": t for name, t in state.items()},
+        "holds transformers' names, such as vision_model",
+    ),
+    "a prefix": (
+        lambda state: {f"model.{name}": t for name, t in state.items()},
+        r"every name in .* begins with 'model\.'.*removeprefix",
+    ),
+    "a key too few": (
+        lambda state: {name: t for name, t in state.items() if name != "text_projection"},
+        'Missing key.* "text_projection"',
+    ),
+    "a key too many": (lambda state: state | {"colour": torch.zeros(2)}, 'Unexpected key.* "colour"'),
+    "another width": (
+        lambda state: state | {"ln_final.weight": torch.zeros(3)},
+        r"ln_final\.weight",
+    ),
+    "another image size": (
+        lambda state: state | {"visual.positional_embedding": torch.zeros(10, 64)},
+        r"visual\.positional_embedding of .* is \(10, 64\), expected \(5, 64\): .*image size",
+    ),
+    "another context length": (
+        lambda state: state | {"positional_embedding": torch.zeros(12, 32)},
+        r"positional_embedding of .* is \(12, 32\), expected \(8, 32\): .*context length",
+    ),
+    "NaN": (lambda state: state | {"logit_scale": torch.tensor(torch.nan)}, "logit_scale of ViT-B-32 holds NaN"),
+    "infinity": (
+        lambda state: state | {"token_embedding.weight": torch.full((49408, 32), torch.inf)},
+        r"token_embedding\.weight of ViT-B-32 holds NaN",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_why_weights_do_not_load_is_named(small, state, tmp_path, kind):
+    """Files that people really have; to copy them again would help none of them."""
+    change, says = WRAPPED[kind]
+    torch.save(change(state), tmp_path / "weights.pt")
+    with pytest.raises(WiseftError, match=says) as error:
+        load_clip("ViT-B-32", pretrained=tmp_path / "weights.pt")
+    assert "copy it again" not in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["DataParallel", "a training script's", "half precision"])
+def test_weights_in_known_wrappings_are_read(small, state, tmp_path, kind):
+    if kind == "DataParallel":
+        wrapped = {f"module.{name}": tensor for name, tensor in state.items()}
+    elif kind == "half precision":
+        wrapped = {name: tensor.half() for name, tensor in state.items()}
+    else:
+        wrapped = {"epoch": 3, "state_dict": state, "optimizer": {"lr": 1e-3}}
+    torch.save(wrapped, tmp_path / "weights.pt")
+    loaded = load_clip("ViT-B-32", pretrained=tmp_path / "weights.pt").model.state_dict()
+    assert all(torch.allclose(tensor, loaded[name], atol=1e-2) for name, tensor in state.items())
+
+
+def test_a_folder_in_transformers_layout_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(WiseftError, match="transformers' layout"):
+        load_clip(tmp_path)
+
+
+def test_a_folder_with_weights_of_another_image_size_is_refused(tmp_path, small):
+    """open_clip stretches the positions in silence."""
+    config = open_clip.get_model_config("ViT-B-32")
+    save_file(open_clip.CLIP(**config).state_dict(), tmp_path / WEIGHTS)
+    config["vision_cfg"]["image_size"] = 48
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    with pytest.raises(WiseftError, match=r"positional_embedding of .* is \(5, 64\), expected \(10, 64\)"):
+        load_clip(tmp_path)
+
+
+@pytest.mark.parametrize("tower", ["visual.layer1.0.conv1.weight", "token_embedding.weight"])
+def test_weights_that_are_not_finite_are_refused(folder, tower):
+    """A diverged run or an overflow of half precision: it would answer one class, and say nothing."""
+    state = load_file(folder / WEIGHTS)
+    state[tower].view(-1)[3] = torch.nan
+    save_file(state, folder / WEIGHTS)
+    with pytest.raises(WiseftError, match=f"{tower} of .* holds NaN or infinity"):
+        load_clip(folder)
+
+
+def test_a_configuration_with_a_byte_order_mark_is_read(folder, clip):
+    """As Windows' editors write it."""
+    path = folder / "open_clip_config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    loaded = load_clip(folder)
+    assert loaded.config == clip.config and torch.equal(loaded.tokenizer(["seven"]), clip.tokenizer(["seven"]))
+
+
+def test_a_coca_is_refused(tmp_path):
+    """Its image encoder gives a pair: the first use would have been an AttributeError."""
+    text = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16, "output_tokens": True}
+    vision |= {"attentional_pool": True, "attn_pooler_heads": 2}
+    parts = {
+        "vision_cfg": vision,
+        "text_cfg": text | {"embed_cls": True, "output_tokens": True},
+        "multimodal_cfg": text | {"attn_pooler_heads": 2},
+    }
+    state = open_clip.CoCa(32, **parts).state_dict()
+    save_file({name: tensor.clone() for name, tensor in state.items()}, tmp_path / WEIGHTS)
+    config = {"embed_dim": 32, "custom_text": True, **parts}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    with pytest.raises(WiseftError, match="is a CoCa whose image encoder gives more than features"):
+        load_clip(tmp_path)
+
+
+def test_weights_that_a_hub_lacks_are_not_made_up(folder, monkeypatch):
+    """open_clip would go on with random ones."""
+
+    def config_alone(model_id, filename=None, **_):
+        if filename is None:
+            raise ValueError("404: no weights")
+        return str(folder / filename)
+
+    monkeypatch.setattr(open_clip.factory, "download_pretrained_from_hf", config_alone)
+    with pytest.raises(WiseftError, match="cannot be loaded"):
+        load_clip("hf-hub:somebody/digits")
+
+
+def test_a_home_folder_is_found(folder, clip, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+    assert load_clip(f"~/{folder.name}").config == clip.config
+
+
+def test_preprocessing_is_open_clips(small, tmp_path):
+    """We build the transforms; what they say of themselves and what they do is what open_clip's say and do."""
+    path = random_weights("ViT-B-32", tmp_path)
+    _, augment, preprocess = open_clip.create_model_and_transforms("ViT-B-32", pretrained=str(path))
+    ours = load_clip("ViT-B-32", pretrained=path)
+    assert repr(ours.preprocess) == repr(preprocess) and repr(ours.augment) == repr(augment)

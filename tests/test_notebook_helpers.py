@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import io
+import math
 import random
+import warnings
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -13,6 +15,7 @@ import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from PIL import Image
+from torchvision.transforms import Compose
 
 from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, keep, show, start
 from wiseft_nb.benchmarks.own.folder import ImageFiles
@@ -113,6 +116,80 @@ def test_a_table_is_made_once_and_comes_back_bit_for_bit(kept):
     first, second = (keep("table", (1,), make) for _ in range(2))
     assert make.calls == 1
     pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+TABLES = {
+    "an index of texts": pd.DataFrame({"accuracy": [0.1, 0.2]}, index=pd.Index(["a", "b"], name="model")),
+    "an index of numbers": pd.DataFrame({"accuracy": [0.1, 0.2]}, index=[5, 3]),
+    "empty texts and missing ones": pd.DataFrame({"tag": ["", "openai", None], "n": [1.0, math.nan, 2.0]}),
+    "texts that look like others": pd.DataFrame({"tag": ["NA", "007", "True", "1e3"]}),
+    "many kinds": pd.DataFrame(
+        {"a": [True, False], "b": [1, 2], "c": np.float32([0.1, 0.2]), "d": [0.1 + 0.2, 1e-300]}
+    ),
+    "columns that are numbers": pd.DataFrame([[1, 2], [3, 4]]),
+    "a name above the columns": pd.DataFrame({"m": [1], "n": [2]}).rename_axis(columns="dataset"),
+    "no rows": pd.DataFrame({"a": [1.5], "b": ["x"]})[:0],
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_is_the_same_in_the_first_run_and_in_the_next(kept, kind):
+    make = Maker(TABLES[kind])
+    first, second = (keep("table", (kind,), make) for _ in range(2))
+    assert make.calls == 1
+    pd.testing.assert_frame_equal(first, second, check_exact=True, check_index_type=True)
+    pd.testing.assert_frame_equal(first, TABLES[kind], check_exact=True)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"when": pd.to_datetime(["2020-01-01"])}),
+        pd.DataFrame({"thing": [object()]}),
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pd.DataFrame({"a": [1, 2]}, index=pd.MultiIndex.from_tuples([("x", 1), ("y", 2)])),
+        pd.DataFrame({"pair": [(1, 2)]}),
+    ],
+    ids=["times", "objects", "a column twice", "an index of several levels", "tuples"],
+)
+def test_a_table_that_would_come_back_as_another_is_refused(kept, table):
+    with pytest.raises(WiseftError, match="cannot be kept as it is .*numbers and texts"):
+        keep("table", (), lambda: table)
+    assert not kept.exists()
+
+
+def upside_down(image):
+    return image.rotate(180)
+
+
+def test_a_classifier_with_parts_of_its_own_is_kept_like_the_one_in_the_key(kept, zero_shot, fine_tuned):
+    """Its transforms stand in no file; those of the classifier it was trained from are the same."""
+
+    def own(classifier):
+        copied = copy.deepcopy(classifier)
+        copied.preprocess = copied.augment = Compose([upside_down, classifier.preprocess])
+        return copied
+
+    make = Maker(own(fine_tuned))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, second = (keep("own", (own(zero_shot), 1), make) for _ in range(2))
+    assert make.calls == 1 and repr(first.preprocess) == repr(second.preprocess) == repr(make.thing.preprocess)
+    assert all(torch.equal(t, second.state_dict()[name]) for name, t in make.thing.state_dict().items())
+    for calls in (2, 3):  # with nothing in the key that has them, every run says so
+        with pytest.warns(
+            UserWarning, match="'own' cannot be kept and is made again by every run: .*like=.*in the key"
+        ):
+            keep("own", (2,), make)
+        assert make.calls == calls
+
+
+def test_another_version_is_made_anew(kept, monkeypatch):
+    make = Maker(some_table())
+    keep("table", (), make)
+    monkeypatch.setattr(notebook, "version", lambda package: "99")
+    keep("table", (), make)
+    assert make.calls == 2
 
 
 def test_a_classifier_is_made_once_and_comes_back_bit_for_bit(kept, fine_tuned):

@@ -1,9 +1,12 @@
 """The paper's recipes by name, fitted to short runs, and what they are estimated to need."""
 
 import dataclasses
+import math
 import warnings
 
+import numpy as np
 import pytest
+import torch
 
 from wiseft_nb import FineTuneConfig, WiseftError, fine_tune, recipe_table
 from wiseft_nb.fine_tune import schedule
@@ -45,6 +48,47 @@ def test_no_warm_up_and_a_negative_one():
     assert schedule(0, 100, FineTuneConfig(warmup_steps=0).warmup_share(100)) == 1
     with pytest.raises(WiseftError, match="warmup_steps is -1"):
         FineTuneConfig(warmup_steps=-1)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"lr": "1e-5"}, "lr is '1e-5': expected a finite number, 0 or more; YAML reads 1e-5 as a text"),
+        ({"epochs": "3"}, "epochs is '3': expected a whole number, 1 or more"),
+        ({"epochs": 1.5}, "epochs is 1.5: expected a whole number"),
+        ({"epochs": True}, "epochs is True"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"seed": None}, "seed is None"),
+        ({"lr": math.nan}, "lr is nan: expected a finite number"),
+        ({"weight_decay": math.inf}, "weight_decay is inf: expected a finite number"),
+        ({"warmup": 1.0}, r"warmup is 1\.0: expected a number in \[0, 1\)"),
+        ({"label_smoothing": -0.1}, "label_smoothing is -0.1"),
+        ({"clip_norm": 0}, "clip_norm is 0: expected a number above 0, or None not to clip"),
+        ({"warmup_steps": 2.0}, r"warmup_steps is 2\.0"),
+    ],
+)
+def test_a_setting_of_another_kind_is_refused_when_it_is_made(setting, says):
+    """Not after the features are computed, nor by training that moves nothing."""
+    with pytest.raises(WiseftError, match=f"FineTuneConfig.{says}"):
+        FineTuneConfig(**setting)
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = FineTuneConfig(epochs=np.int64(3), lr=np.float64(3e-3), seed=np.int32(1))
+    assert config == FineTuneConfig(epochs=3, lr=3e-3, seed=1)
+    assert [type(value) for value in (config.epochs, config.lr, config.seed)] == [int, float, int]
+    assert repr(config) == repr(FineTuneConfig(epochs=3, lr=3e-3, seed=1)), "so that a cached run is found"
+
+
+def test_gradients_need_not_be_clipped(zero_shot, tiny, quick_config):
+    """None and infinity say the same, and train as a norm that is never reached does."""
+    states = [
+        fine_tune(zero_shot, tiny, dataclasses.replace(quick_config, clip_norm=norm), progress=False).state_dict()
+        for norm in (None, math.inf, 1e9)
+    ]
+    assert FineTuneConfig(clip_norm=None) == FineTuneConfig(clip_norm=math.inf)
+    for other in states[1:]:
+        assert all(torch.equal(tensor, other[name]) for name, tensor in states[0].items())
 
 
 def test_fine_tune_follows_it(zero_shot, tiny):

@@ -128,10 +128,6 @@ CLASSIFIER_FAULTS = {
     "the architecture is unknown": (describe("config", "model_cfg", "vision_cfg", value={"colour": 3}), "colour"),
     "the network has another width": (describe("config", "model_cfg", "vision_cfg", "width", value=64), "conv1.weight"),
     "the network has an absurd width": (describe("config", "model_cfg", "vision_cfg", "width", value=10**7), "conv1"),
-    "the network has a million layers": (
-        describe("config", "model_cfg", "vision_cfg", "layers", value=[1, 1, 1, 10**6]),
-        "1000003 layers",
-    ),
     "the width is a text": (describe("config", "model_cfg", "vision_cfg", "width", value="32"), "does not fit"),
     "the preprocessing is unknown": (describe("config", "preprocess_cfg", value={"mode": "CMYK"}), "does not fit"),
     "a tensor is missing": (reweigh(lambda state: state.pop("classification_head.bias")), "lack classification_head"),

@@ -1,7 +1,8 @@
 """Predictions -> a figure with its interval: accuracy, and what some datasets are judged by instead.
 
 A metric is a function from predicted classes and labels, int ``(n,)`` both, to the columns accuracy, n,
-low and high of a tidy table. A dataset names its own in an attribute ``metric``.
+low and high of a tidy table. A dataset names its own in an attribute ``metric``. One that knows each image has
+a method ``subset(indices)``, so that it can follow torch's ``Subset``.
 
 Explained in notebook 04_measure_robustness.
 """
@@ -50,6 +51,10 @@ class WorstGroupAccuracy:
             raise WiseftError(f"no group is left: all images are of ignored groups, {list(self.ignored)}")
         rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in counted]
         return min(rows, key=lambda row: row["accuracy"])
+
+    def subset(self, indices: Sequence[int]) -> "WorstGroupAccuracy":
+        """The metric of some of the images, in the order of their indices."""
+        return WorstGroupAccuracy([self.groups[i] for i in indices], self.ignored)
 
 
 @dataclass(frozen=True)
@@ -104,3 +109,7 @@ class PmK:
         right = self.accepted or [(label,) for label in labels.tolist()]
         correct = torch.tensor([said in of_frame for said, of_frame in zip(predicted.tolist(), right, strict=True)])
         return accuracy_row(sum(bool(correct[list(f)].all()) for f in self.neighbourhoods), len(self.neighbourhoods))
+
+    def subset(self, indices: Sequence[int]) -> "PmK":
+        """Refuses: frames that are judged together cannot be had in part."""
+        raise WiseftError("frames of videos are judged together with their neighbours: evaluate the whole dataset")

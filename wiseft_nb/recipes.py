@@ -6,6 +6,7 @@ Explained in notebook 02_fine_tune.
 import math
 import warnings
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import pandas as pd
 
@@ -19,6 +20,18 @@ PAPER = {
     "ViT-B/16": "ViT-B-16",
     "ViT-L/14": "ViT-L-14",
     "ViT-L/14@336px": "ViT-L-14-336",
+}
+# the kind of each number, what is allowed, and that in words
+SETTINGS = {
+    "epochs": (int, lambda value: value >= 1, "a whole number, 1 or more"),
+    "batch_size": (int, lambda value: value >= 1, "a whole number, 1 or more"),
+    "lr": (float, lambda value: 0 <= value < math.inf, "a finite number, 0 or more"),
+    "weight_decay": (float, lambda value: 0 <= value < math.inf, "a finite number, 0 or more"),
+    "warmup": (float, lambda value: 0 <= value < 1, "a number in [0, 1)"),
+    "warmup_steps": (int, lambda value: value >= 0, "a whole number, 0 or more, or None"),
+    "label_smoothing": (float, lambda value: 0 <= value < 1, "a number in [0, 1)"),
+    "clip_norm": (float, lambda value: value > 0, "a number above 0, or None not to clip"),
+    "seed": (int, lambda value: value >= 0, "a whole number, 0 or more"),
 }
 
 
@@ -40,8 +53,8 @@ class FineTuneConfig:
         Its length in steps instead. Beyond a fifth of the run it is shortened to a tenth, with a warning.
     label_smoothing : float
         In [0, 1).
-    clip_norm : float
-        Gradients are scaled down to this norm.
+    clip_norm : float or None
+        Gradients are scaled down to this norm; None, or infinity, leaves them as they are.
     train_batchnorm : bool
         False keeps BatchNorm's statistics at their pretrained values and its layers in evaluation
         mode, so that what changes are the weights alone; True also moves the statistics.
@@ -58,7 +71,7 @@ class FineTuneConfig:
     weight_decay: float = 0.1
     warmup: float = 0.1
     label_smoothing: float = 0.0
-    clip_norm: float = 1.0
+    clip_norm: float | None = 1.0
     train_batchnorm: bool = False
     seed: int = 0
     warmup_steps: int | None = None
@@ -110,23 +123,19 @@ class FineTuneConfig:
         return (self.warmup_steps + 0.5) / steps if self.warmup_steps else 0.0  # half a step, lest rounding loses one
 
     def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise WiseftError(f"FineTuneConfig.seed is {self.seed}: expected 0 or more")
         if self.method not in METHODS:
             raise unknown("fine-tuning method", self.method, METHODS)
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected 1 or more")
-        for name in ("lr", "weight_decay", "clip_norm"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise WiseftError(
-                    f"FineTuneConfig.{name} is {getattr(self, name)}: expected a finite number, 0 or more"
-                )
-        if self.warmup_steps is not None and self.warmup_steps < 0:
-            raise WiseftError(f"FineTuneConfig.warmup_steps is {self.warmup_steps}: expected 0 or more, or None")
-        for name in ("warmup", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise WiseftError(f"FineTuneConfig.{name} is {getattr(self, name)}: expected a number in [0, 1)")
+        if self.clip_norm is None:
+            object.__setattr__(self, "clip_norm", math.inf)
+        for name, (kind, allowed, wanted) in SETTINGS.items():
+            value = getattr(self, name)
+            if name == "warmup_steps" and value is None:
+                continue
+            number = Integral if kind is int else Real
+            if isinstance(value, bool) or not isinstance(value, number) or not allowed(value):
+                hint = "; YAML reads 1e-5 as a text, write 1.0e-5" if isinstance(value, str) else ""
+                raise WiseftError(f"FineTuneConfig.{name} is {value!r}: expected {wanted}{hint}")
+            object.__setattr__(self, name, kind(value))  # numbers of numpy become Python's
 
 
 def recipe_table(images: int = 1_281_167, flops_per_second: float = 1e14, dataset_gb: float = 145) -> pd.DataFrame:

@@ -3,12 +3,16 @@
 Explained in notebook 00_start_here.
 """
 
+import contextlib
 import dataclasses
 import io
+import json
 import os
 import random
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
 import matplotlib.pyplot as plt
@@ -19,9 +23,9 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 from PIL import Image as PilImage
 
-from wiseft_nb.engine.cache import fingerprint
+from wiseft_nb.engine.cache import fingerprint, versions
 from wiseft_nb.engine.files import read_checked, write_checked
-from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.errors import WiseftError, reason, unknown
 from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.paths import BUILD
 from wiseft_nb.plots import set_style
@@ -99,30 +103,81 @@ def show(fig: Figure, alt: str) -> None:
 def keep(name: str, key: tuple, make: Callable[[], Kept]) -> Kept:
     """Make something once and keep it under ``build/kept``; later runs load it.
 
+    The first run, too, returns what was kept as it is loaded, so that every run goes on with the same.
+
     Parameters
     ----------
     name : str
         Begins the file's name.
     key : tuple
         All that decides the result: configurations, classifiers, benchmarks (by content), numbers.
-        Where any of it changes, the thing is made again.
+        Where any of it changes, or the version of a package, the thing is made again.
     make : function
         Returns an ImageClassifier or a DataFrame.
 
+    Raises
+    ------
+    WiseftError
+        If a table would not come back as it is: its columns are of other kinds than numbers and texts.
+
     Explained in notebook 02_fine_tune.
     """
-    path = BUILD / "kept" / f"{name}-{fingerprint(*key)[:12]}"
-    table = path.with_suffix(".table")  # CSV below its hash
+    path = BUILD / "kept" / f"{name}-{fingerprint(versions(), *key)[:12]}"
+    table = path.with_suffix(".table")
     try:
         if (content := read_checked(table)) is not None:
-            return pd.read_csv(io.BytesIO(content))
+            return read_table(content)
         if path.is_dir():
-            return load_classifier(path)
+            return load_like(path, key)
     except WiseftError:
         pass  # damaged: make it again
     made = make()
     if isinstance(made, pd.DataFrame):
-        write_checked(table, made.to_csv(index=False).encode())
-    else:
+        write_checked(table, content := written(made))
+        return read_table(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it needs like=, which the key may have
         save_classifier(made, path)
-    return made
+    try:
+        return load_like(path, key)
+    except WiseftError as error:
+        warnings.warn(f"{name!r} cannot be kept and is made again by every run: {error}, in the key", stacklevel=2)
+        return made
+
+
+def load_like(path: Path, key: tuple) -> ImageClassifier:
+    """A classifier that was kept; one with parts of its own like a classifier in the key that has them too."""
+    try:
+        return load_classifier(path)
+    except WiseftError:
+        for like in (part for part in key if isinstance(part, ImageClassifier)):
+            with contextlib.suppress(WiseftError):
+                return load_classifier(path, like=like)
+        raise
+
+
+def written(table: pd.DataFrame) -> bytes:
+    """A table as JSON, to the last bit; refused if it would not come back as it is."""
+    try:
+        index, *columns = (
+            (values.name, str(values.dtype), values.tolist())
+            for values in (table.index, *(table[column] for column in table.columns))
+        )
+        about = {"index": index, "columns": columns, "columns_name": table.columns.name}
+        content = json.dumps(about).encode()
+        pd.testing.assert_frame_equal(read_table(content), table, check_exact=True)
+    except (AssertionError, TypeError, ValueError, AttributeError) as error:
+        raise WiseftError(
+            f"this table cannot be kept as it is ({reason(error)}): keep columns of numbers and texts with names that "
+            "differ, and reset_index() an index of several levels"
+        ) from error
+    return content
+
+
+def read_table(content: bytes) -> pd.DataFrame:
+    """What ``written`` wrote."""
+    about = json.loads(content)
+    name, kind, values = about["index"]
+    index = pd.Index(values, kind, name=name)
+    columns = {name: pd.Series(values, index, kind) for name, kind, values in about["columns"]}
+    return pd.DataFrame(columns, index).rename_axis(columns=about["columns_name"])

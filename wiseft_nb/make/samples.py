@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from wiseft_nb.benchmarks import Benchmark, ImageSet, load_benchmark
-from wiseft_nb.benchmarks.digits.digits import photographs
+from wiseft_nb.benchmarks.digits.photographs import photographs
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
 from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.zero_shot import zero_shot_classifier

@@ -3,19 +3,33 @@
 Explained in notebook 01_build_zero_shot.
 """
 
+import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import open_clip
 import torch
-from open_clip.pretrained import get_pretrained_cfg
-from open_clip.transformer import text_global_pool
 from PIL import Image
 from torch import Tensor, nn
 
-from wiseft_nb.errors import WiseftError, reason, unknown
-from wiseft_nb.models.clip_files import check_device, check_size, check_weights, fetched, read_config
+from wiseft_nb.engine.files import expanded
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.models.classifier import check_finite
+from wiseft_nb.models.clip_files import (
+    CONFIG,
+    check_device,
+    check_names,
+    check_shapes,
+    fetched,
+    read_config,
+    read_weights,
+    said,
+    shapes_in,
+    without_bom,
+)
+from wiseft_nb.models.open_clip_parts import build_transforms, pool_text
 from wiseft_nb.paths import DATA
 
 BUNDLED = DATA / "models"
@@ -44,15 +58,33 @@ class Clip:
 
         A causal text tower that pools at the end token never looks to the right of it, so only the
         columns that hold tokens are run, texts of like length together; other towers are run whole.
-        Memory is bounded by ``tokens_at_once``, however many texts there are.
+        Memory is bounded by ``tokens_at_once``, however many texts there are. A text that is longer than
+        the model's context is cut off, with a warning.
         """
-        tokens = self.tokenizer(list(texts)).to(next(self.model.parameters()).device)
+        tokens = self.tokenizer(list(texts))
+        warn_of_cuts(self, texts, tokens)
+        tokens = tokens.to(next(self.model.parameters()).device)
         causal = is_causal(self.model)
         lengths = tokens.argmax(dim=1) + 1 if causal else torch.full((len(tokens),), tokens.shape[1])
         order = lengths.argsort(stable=True).cpu()
         encode = encode_used_columns if causal else type(self.model).encode_text
         parts = [encode(self.model, tokens[rows]) for rows in batches_by_length(order, lengths, tokens_at_once)]
         return torch.cat(parts)[order.argsort()]
+
+
+def warn_of_cuts(clip: Clip, texts: Sequence[str], tokens: Tensor) -> None:
+    """Say so where a text does not fit the context."""
+    length = tokens.shape[1]
+    full = [text for text, row in zip(texts, tokens, strict=True) if row[-1] != 0]
+    if not full or not isinstance(clip.tokenizer, open_clip.SimpleTokenizer):
+        return
+    cut = [text for text in full if len(clip.tokenizer.encode(text)) + 2 > length]  # with its start and its end
+    if cut:
+        warnings.warn(
+            f"{len(cut)} of {len(texts)} prompts are longer than the {length} tokens {clip.name} reads, and are cut "
+            f"off, first {cut[0][:60]!r}: shorten them",
+            stacklevel=4,
+        )
 
 
 def batches_by_length(order: Tensor, lengths: Tensor, tokens_at_once: int) -> Iterator[Tensor]:
@@ -76,9 +108,7 @@ def encode_used_columns(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
     tokens = tokens[:, :used]
     x = model.token_embedding(tokens) + model.positional_embedding[:used]
     x = model.transformer(x, attn_mask=model.attn_mask[:used, :used])
-    x = text_global_pool(model.ln_final(x), tokens, model.text_pool_type)
-    projection = model.text_projection
-    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
+    return pool_text(model, x, tokens)
 
 
 def load_clip(
@@ -119,36 +149,67 @@ def load_clip(
     Explained in notebook 01_build_zero_shot.
     """
     check_device(device)
-    folder = BUNDLED / name if (BUNDLED / name / "open_clip_config.json").exists() else Path(name)
-    arguments: dict = {"device": device}
-    if folder.is_dir():
-        config = read_config(folder)
-        check_weights(folder)
-        identifier = f"local-dir:{folder}"
-    elif str(name).startswith("hf-hub:"):
-        identifier, config = str(name), {}
-    else:
-        identifier = str(name).replace("@336px", "-336").replace("/", "-")  # OpenAI's spelling
-        config = {"model_cfg": architecture(identifier, str(name), pretrained, quick_gelu)}
-        # open_clip itself would only warn, and compute with the wrong activation
-        arguments |= {"pretrained": str(pretrained), "force_quick_gelu": config["model_cfg"].get("quick_gelu", False)}
+    bundled, path = BUNDLED / name, expanded(name)
+    pretrained = expanded(pretrained) if isinstance(pretrained, Path) or str(pretrained).startswith("~") else pretrained
     try:
-        if folder.is_dir():
-            check_size(config["model_cfg"], folder)
-        elif not config:
-            config["model_cfg"] = fetched(identifier, None, lambda: open_clip.get_model_config(identifier))
-        model, augment, preprocess = fetched(
-            identifier, pretrained, lambda: open_clip.create_model_and_transforms(identifier, **arguments)
-        )
-        tokenizer = open_clip.get_tokenizer(identifier)
+        if (folder := bundled if (bundled / CONFIG).is_file() else path).is_dir():
+            return from_folder(str(name), folder, device)
+        if str(name).startswith("hf-hub:"):
+            model_cfg = fetched(str(name), None, lambda: open_clip.get_model_config(str(name)))
+            return made(str(name), str(name), {}, model_cfg, device)
+        return from_architecture(str(name), pretrained, quick_gelu, device)
     except WiseftError:
         raise
     except Exception as error:  # whatever open_clip makes of a strange configuration or file
         raise WiseftError(
-            f"the weights of {name} cannot be loaded ({reason(error)}): fetch or copy them again"
+            f"the weights of {name}{f' {pretrained}' if pretrained else ''} cannot be loaded ({said(error)}): use weights of this "
+            "architecture, whole ones"
         ) from error
-    config["preprocess_cfg"] = dict(model.visual.preprocess_cfg)
-    return Clip(str(name), model.eval(), tokenizer, preprocess, augment, config)
+
+
+def from_folder(name: str, folder: Path, device: str) -> Clip:
+    """A folder in open_clip's layout."""
+    config, shapes = read_config(folder), shapes_in(folder)
+    check_names(folder, shapes)
+    with without_bom(folder) as place:
+        clip = made(name, f"local-dir:{place}", {}, config["model_cfg"], device)
+    check_shapes(folder, shapes, clip.model)
+    return clip
+
+
+def from_architecture(name: str, pretrained: str | Path | None, quick_gelu: bool | None, device: str) -> Clip:
+    """An architecture that open_clip knows, with the weights of a tag or of a file."""
+    identifier = name.replace("@336px", "-336").replace("/", "-")  # OpenAI's spelling
+    model_cfg = architecture(identifier, name, pretrained, quick_gelu)
+    shapes, file = {}, Path(pretrained)
+    tag = open_clip.get_pretrained_cfg(identifier, str(pretrained))
+    if not tag and file.suffix not in (".npz", ".npy"):  # those are Google's, which open_clip converts
+        shapes = {name: tensor.shape for name, tensor in read_weights(file).items()}
+        check_names(file, shapes)
+    # open_clip itself would only warn, and compute with the wrong activation
+    arguments = {"pretrained": str(pretrained), "force_quick_gelu": model_cfg.get("quick_gelu", False)}
+    clip = made(name, identifier, arguments, model_cfg, device)
+    check_shapes(file, shapes, clip.model)
+    return clip
+
+
+def made(name: str, identifier: str, arguments: dict, model_cfg: dict, device: str) -> Clip:
+    """What open_clip loads, as a Clip; refused where it is no CLIP, or its weights are not finite."""
+    model = fetched(
+        identifier,
+        arguments.get("pretrained"),
+        lambda: open_clip.create_model(identifier, device=device, require_pretrained=True, **arguments),
+    )
+    kind = type(model).__name__
+    if not isinstance(model, open_clip.CLIP | open_clip.CustomTextCLIP) or getattr(
+        model.visual, "output_tokens", False
+    ):
+        raise WiseftError(f"{name} is a {kind} whose image encoder gives more than features: load a CLIP")
+    check_finite(model.state_dict(), name)
+    # as it comes back from JSON, so that a classifier is the same before it is saved and after
+    config = json.loads(json.dumps({"model_cfg": model_cfg, "preprocess_cfg": model.visual.preprocess_cfg}))
+    preprocess, augment = build_transforms(config["preprocess_cfg"])
+    return Clip(name, model.eval(), open_clip.get_tokenizer(identifier), preprocess, augment, config)
 
 
 def architecture(identifier: str, name: str, pretrained: str | Path | None, quick_gelu: bool | None) -> dict:
@@ -161,7 +222,7 @@ def architecture(identifier: str, name: str, pretrained: str | Path | None, quic
     tags = open_clip.list_pretrained_tags_by_model(identifier)
     if pretrained is None:
         raise WiseftError(f"{name} has no weights of its own: pass pretrained=, one of {tags} or a weights file")
-    tag = get_pretrained_cfg(identifier, str(pretrained))
+    tag = open_clip.get_pretrained_cfg(identifier, str(pretrained))
     if not tag and not Path(pretrained).is_file():
         raise WiseftError(f"pretrained {str(pretrained)!r} is no file, and no tag of {name}: expected one of {tags}")
     trained_with = tag.get("quick_gelu", False) if tag else quick_gelu

@@ -11,11 +11,10 @@ import pandas as pd
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.intervals import Z
+from wiseft_nb.intervals import MEAN, Z
 from wiseft_nb.robustness.baseline import Baseline, fit_baseline
 from wiseft_nb.robustness.tidy import check_columns, check_fractions, joined, matched, rows_of
 
-MEAN = "mean of shifts"
 POINT = ("x", "x_low", "x_high", "y", "y_low", "y_high")
 
 

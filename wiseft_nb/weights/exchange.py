@@ -12,16 +12,17 @@ from pathlib import Path
 import open_clip
 import torch
 from open_clip.transformer import QuickGELU, VisionTransformer
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from wiseft_nb.benchmarks.base import check_class_names
-from wiseft_nb.engine.files import write_whole
+from wiseft_nb.engine.files import expanded, independent, write_whole
 from wiseft_nb.engine.processes import is_main
-from wiseft_nb.errors import WiseftError, reason
+from wiseft_nb.errors import WiseftError
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
 from wiseft_nb.models.clip import Clip
-from wiseft_nb.weights.checkpoint import CONVERT, check_state
+from wiseft_nb.models.clip_files import read_weights
+from wiseft_nb.weights.rebuild import check_float32, check_state, own_parts
 
 OURS = "image_encoder."
 OPENAI = ("image_encoder.model.", "model.")  # the reference code, model soups: around OpenAI's whole CLIP
@@ -39,7 +40,8 @@ def import_classifier(
     (``image_encoder.model.visual.*``), mlfoundations/model-soups (``model.visual.*``) or this package
     (``image_encoder.*``), each with ``classification_head.*``; a leading ``module.`` is dropped, and so
     is the text tower. Half precision becomes float32; a head without bias gets zeros. Features are
-    normalised before the head, as both repositories do.
+    normalised before the head, as both repositories do. Where weights were mixed by the formula alone, the
+    counter of batches in BatchNorm has become a fraction; it is rounded, and nothing computes with it.
 
     Parameters
     ----------
@@ -60,7 +62,7 @@ def import_classifier(
 
     Explained in notebook 03_interpolate.
     """
-    path = Path(path)
+    path = expanded(path)
     check_class_names(class_names)
     state = read_state(path)
     encoder = copy.deepcopy(clip.model.visual)
@@ -76,38 +78,17 @@ def import_classifier(
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file by name, without DataParallel's ``module.``, half precision made float32."""
+    """The tensors of a file by name, half precision made float32 and the counters of BatchNorm whole numbers."""
     if not path.is_file():
         raise WiseftError(f"{path} is no file: expected a state dict, .safetensors or written by torch.save")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in a hundred ways, each harmless
-        kind = "" if path.suffix == ".safetensors" else f"; if it is a whole pickled module: {CONVERT}"
-        raise WiseftError(f"{path} is damaged or no plain state dict ({reason(error)}): copy it again{kind}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-        raise WiseftError(f"{path} holds a {type(state).__name__}, expected tensors by name: save model.state_dict()")
-    odd = [name for name, value in state.items() if not is_plain(value)]
-    if odd:
-        raise WiseftError(
-            f"{path} holds more than a state dict, first {odd[0]!r}, which is no plain tensor: "
-            "save the model's state_dict() alone"
-        )
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    half = (torch.float16, torch.bfloat16)
-    return {name: tensor.float() if tensor.dtype in half else tensor for name, tensor in state.items()}
+    return {name: as_trained(name, tensor) for name, tensor in read_weights(path).items()}
 
 
-def is_plain(value: object) -> bool:
-    """Whether it is a tensor that holds its numbers: dense, not quantised, not one number spread without end."""
-    return (
-        isinstance(value, Tensor)
-        and (value.layout, value.device.type, value.is_quantized) == (torch.strided, "cpu", False)
-        and value.untyped_storage().nbytes() >= value.nbytes
-    )
+def as_trained(name: str, tensor: Tensor) -> Tensor:
+    """A tensor in the dtype networks have: mixing by the formula alone makes the counter of batches a fraction."""
+    if name.endswith("num_batches_tracked") and tensor.is_floating_point() and tensor.isfinite().all():
+        return tensor.round().long()
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def without_text_tower(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -148,7 +129,13 @@ def export_to_open_clip(classifier: ImageClassifier, clip: Clip, folder: str | P
 
     Explained in notebook 03_interpolate.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
+    if own := set(own_parts(classifier)) - {"augment"}:
+        raise WiseftError(
+            f"{' and '.join(sorted(own))} of this classifier cannot be built from its config, so open_clip could not "
+            "either: export a classifier that was made from a clip"
+        )
+    check_float32(classifier.state_dict())
     for key in ("embed_dim", "vision_cfg", "quick_gelu"):
         ours, theirs = (json.dumps(x.config["model_cfg"].get(key) or None, sort_keys=True) for x in (classifier, clip))
         if ours != theirs:
@@ -166,7 +153,7 @@ def export_to_open_clip(classifier: ImageClassifier, clip: Clip, folder: str | P
     check_state({name: state[name] for name in state if name.startswith("visual.")}, tower, "the classifier")
     config = {"model_cfg": clip.config["model_cfg"], "preprocess_cfg": classifier.config["preprocess_cfg"]}
     content = json.dumps(config, indent=2, default=list).encode()
-    weights = save({name: tensor.contiguous() for name, tensor in (state | tower).items()})
+    weights = save(independent(state | tower))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="checking-") as beside:

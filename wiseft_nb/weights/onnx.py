@@ -9,13 +9,15 @@ import io
 import json
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from wiseft_nb.engine.files import write_whole
+from wiseft_nb.engine.files import expanded, write_whole
 from wiseft_nb.errors import WiseftError, reason
 from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.weights.rebuild import check_float32, own_parts
 
 TOLERANCE = 1e-3  # of the largest logit: what two libraries' rounding may differ by
 LIMIT = 2_000_000_000  # bytes; a larger ONNX file cannot be one file
@@ -41,8 +43,9 @@ def export_to_onnx(classifier: ImageClassifier, path: str | Path) -> Path:
     Raises
     ------
     WiseftError
-        If the packages are not installed (``pip install "wiseft-nb[onnx]"``), the network cannot be
-        exported or is too large, or onnxruntime says something else.
+        If the packages are not installed (``pip install onnx onnxruntime onnxscript``), the network cannot
+        be exported or is too large, it has a preprocessing that its config does not describe, or
+        onnxruntime says something else.
 
     Explained in notebook 11_use_real_clip.
     """
@@ -51,7 +54,13 @@ def export_to_onnx(classifier: ImageClassifier, path: str | Path) -> Path:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise WiseftError(f'{error.name} is not installed: pip install "wiseft-nb[onnx]"') from error
+        raise WiseftError(f"{error.name} is not installed: pip install onnx onnxruntime onnxscript") from error
+    if "preprocess" in own_parts(classifier):
+        raise WiseftError(
+            "preprocess of this classifier is not what its config says, so the file could not say how images are "
+            "preprocessed: use open_clip's preprocessing, and its preprocess_cfg in the config"
+        )
+    check_float32(classifier.state_dict())
     network = copy.deepcopy(classifier).cpu().eval()
     size = sum(tensor.nbytes for tensor in network.state_dict().values())
     if size > LIMIT:
@@ -74,14 +83,27 @@ def export_to_onnx(classifier: ImageClassifier, path: str | Path) -> Path:
             f"the classifier cannot be exported to ONNX ({reason(error)}): export it to open_clip"
         ) from error
     check_agreement(network, batches, said)
-    write_whole(Path(path), content)
-    return Path(path)
+    write_whole(expanded(path), content)
+    return expanded(path)
+
+
+@contextlib.contextmanager
+def quiet(*names: str) -> Iterator[None]:
+    """Let libraries log errors alone."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def exported(network: ImageClassifier, example: torch.Tensor) -> bytes:
     """The network as ONNX, for batches of any size."""
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+    with warnings.catch_warnings(), quiet("torch.onnx", "onnxscript"), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             network,
