@@ -21,6 +21,7 @@ from wiseft_nb import (
     WiseftError,
     evaluate,
     fine_tune,
+    import_classifier,
     interpolate,
     sweep,
     wise_ft,
@@ -267,6 +268,13 @@ def test_a_head_made_of_weights_on_a_gpu_lies_there_as_a_whole():
         assert {parameter.device.type for parameter in head.parameters()} == {"cuda"}
         classifier = ImageClassifier(nn.Linear(5, 4, device="cuda"), head, class_names="abc")
         assert Compute().prepare(classifier)(torch.zeros(2, 5)).device.type == "cuda"
+
+
+def test_an_imported_classifier_lies_where_its_clip_does(clip, zero_shot, tmp_path):
+    elsewhere = dataclasses.replace(clip, model=copy.deepcopy(clip.model).to("meta"))  # stands for a GPU
+    torch.save(zero_shot.state_dict(), tmp_path / "weights.pt")
+    imported = import_classifier(tmp_path / "weights.pt", elsewhere, zero_shot.class_names)
+    assert {tensor.device.type for tensor in imported.state_dict().values()} == {"meta"}
 
 
 def test_endpoints_on_two_devices_are_compared_on_one():
