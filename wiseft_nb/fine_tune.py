@@ -156,7 +156,7 @@ def train(
     ahead = batches(train_set, todo, functools.partial(collate, augment=True), classes, workers)
     steps, per_epoch, warmup = len(plan), len(plan) // config.epochs, config.warmup_share(len(plan))
     if run.step == 0:
-        run.start = accuracy(run, val_set, collate, classes, workers)
+        run.start = validate(run, val_set, collate, classes, workers)
     set_train_mode(run.network, config.train_batchnorm)
     with progress_bar(steps, f"fine-tuning ({config.method})", progress) as bar:
         bar.update(run.step)
@@ -168,7 +168,7 @@ def train(
                 raise FineTuneDiverged(run.step, classifier.eval()) from None
             bar.update()
             if ended := run.step % per_epoch == 0:
-                row = run.end_epoch(run.step // per_epoch, accuracy(run, val_set, collate, classes, workers))
+                row = run.end_epoch(run.step // per_epoch, validate(run, val_set, collate, classes, workers))
                 bar.set_postfix(loss=f"{row['loss']:.3f}", val=f"{row['val_accuracy']:.1%}")
             if key and (ended or run.due()):
                 run.save(key)
@@ -203,7 +203,7 @@ def training_batches(
     return batches(dataset, plan, functools.partial(classifier.collate, augment=True), len(classifier.class_names))
 
 
-def accuracy(run: Training, dataset: Dataset, collate: Collate, classes: int, workers: int | None) -> float:
+def validate(run: Training, dataset: Dataset, collate: Collate, classes: int, workers: int | None) -> float:
     """Fraction of a dataset that the network gets right."""
     with evaluating(run.network):
         found = forward_over(
