@@ -136,7 +136,7 @@ class FineTuneConfig:
                 continue
             number = Integral if kind is int else Real
             if isinstance(value, bool) or not isinstance(value, number) or not allowed(value):
-                hint = "; YAML reads 1e-5 as a text, write 1.0e-5" if isinstance(value, str) else ""
+                hint = "; YAML reads 1e-5 as a text, write 1.0e-5" if isinstance(value, str) and kind is float else ""
                 raise WiseftError(f"FineTuneConfig.{name} is {value!r}: expected {wanted}{hint}")
             object.__setattr__(self, name, kind(value))  # numbers of numpy become Python's
 

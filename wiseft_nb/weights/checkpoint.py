@@ -83,10 +83,10 @@ def save_classifier(classifier: ImageClassifier, folder: str | Path) -> Path:
 
 def write_pair(folder: Path, name: str, weights: bytes, about: bytes) -> None:
     """The weights, then the JSON that names them; then the weights that the JSON before it named are deleted."""
+    write_whole(folder / name, weights)
     former = None
     with contextlib.suppress(WiseftError):  # none there, or a damaged one: then nothing is known to be ours
         former = folder / Path(read_about(folder / ABOUT)["weights"]).name
-    write_whole(folder / name, weights)
     try:
         write_whole(folder / ABOUT, about)
     except BaseException:
