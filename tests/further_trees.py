@@ -18,8 +18,9 @@ def save(path, size=(16, 12)):
 
 def write_fmow(root, n=240):
     """Images of all years and regions; ``seq`` is sequestered, as in the official table."""
-    from wilds.datasets.fmow_dataset import categories
+    from wiseft_nb.benchmarks.wilds_sets import import_wilds
 
+    categories = import_wilds("fmow_dataset").categories
     folder = root / "fmow_v1.1"
     years, splits = np.arange(n) % 16 + 2002, np.array(["train", "val", "test", "seq", "test"])[np.arange(n) // 16 % 5]
     countries = np.array(["FRA", "KEN", "IND", "USA", "ATA"])[rng.integers(0, 5, n)]

@@ -11,12 +11,15 @@ import sys
 import torch
 
 from wiseft_nb import FineTuneConfig, fine_tune, load_benchmark, load_clip, sweep, zero_shot_classifier
+from wiseft_nb.engine import training
 from wiseft_nb.engine.files import write_whole
+from wiseft_nb.engine.forward import forward_over
 
 torch.set_num_threads(1)  # a process whose threads were started cannot be forked
-# many places to be killed at; the package's names of these rooms are their functions
-sys.modules["wiseft_nb.sweep"].CHUNK = 40
-sys.modules["wiseft_nb.fine_tune"].SAVE_SECONDS = 0.2
+# many places to be killed at; the package's name of the room sweep is its function
+sys.modules["wiseft_nb.sweep"].BATCHES_AT_ONCE = 1
+forward_over.__wrapped__.__kwdefaults__["batch_size"] = 40
+training.SAVE_SECONDS = 0.2
 digits = load_benchmark("digits")
 benchmark = dataclasses.replace(
     digits,

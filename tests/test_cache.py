@@ -1,11 +1,14 @@
 """The cache answers from an entry only what would be computed again bit for bit."""
 
 import copy
+import dataclasses
 import multiprocessing
 import os
+import sys
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -13,7 +16,8 @@ from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, clear_cache, evaluate, fine_tune, sweep
 from wiseft_nb.benchmarks.own.folder import ImageFiles
-from wiseft_nb.engine.cache import cache_folder, entry, fingerprint, fingerprint_input, recall, remember
+from wiseft_nb.engine.cache import cache_folder, entry, fingerprint, recall, remember
+from wiseft_nb.models.checks import fingerprint_input
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +27,11 @@ def folder(tmp_path, monkeypatch):
 
 
 def deaf(classifier):
-    """The same classifier, but running it is an error: what it answers comes from the cache."""
+    """The same classifier, but running it on more than an image is an error: what it answers comes from the cache."""
 
-    def refuse(*_):
-        raise AssertionError("the encoder ran")
+    def refuse(_, inputs):
+        if len(inputs[0]) > 1:  # one at a time it is asked what it says, for the key
+            raise AssertionError("the encoder ran")
 
     other = copy.deepcopy(classifier)
     other.image_encoder.register_forward_pre_hook(refuse)
@@ -42,11 +47,14 @@ def test_what_was_evaluated_is_not_evaluated_again(zero_shot, tiny):
 
 
 def test_a_sweep_computes_only_the_alphas_it_lacks(zero_shot, fine_tuned, tiny):
-    datasets = {"val": tiny.val}
+    datasets, mixed = {"val": tiny.val}, []
     sweep(zero_shot, fine_tuned, tiny, (0, 1), datasets, progress=False, cache=True)
-    before = set(cache_folder().iterdir())
-    table = sweep(zero_shot, fine_tuned, tiny, (0, 0.5, 1), datasets, progress=False, cache=True)
-    assert len(set(cache_folder().iterdir()) - before) == 1
+    room = sys.modules["wiseft_nb.sweep"]  # the package's name is the function
+    with pytest.MonkeyPatch.context() as patch:
+        honest = room.interpolated
+        patch.setattr(room, "interpolated", lambda *ends: mixed.append(ends[2]) or honest(*ends))
+        table = sweep(zero_shot, fine_tuned, tiny, (0, 0.5, 1), datasets, progress=False, cache=True)
+    assert mixed == [0.5]
     assert table.equals(sweep(zero_shot, fine_tuned, tiny, (0, 0.5, 1), datasets, progress=False))
     assert table.equals(sweep(deaf(zero_shot), fine_tuned, tiny, (0, 0.5, 1), datasets, progress=False, cache=True))
 
@@ -179,9 +187,9 @@ def test_an_entry_larger_than_the_limit_is_kept_alone(monkeypatch):
     assert recall("small") is None and torch.equal(recall("large")[0]["x"], torch.zeros(10_000))
 
 
-def test_a_limit_that_is_no_number_is_refused(monkeypatch):
+def test_a_limit_that_is_no_number_is_said_and_costs_no_work(monkeypatch):
     monkeypatch.setenv("WISEFT_NB_CACHE_GB", "much")
-    with pytest.raises(WiseftError, match="WISEFT_NB_CACHE_GB is 'much'"):
+    with pytest.warns(UserWarning, match="WISEFT_NB_CACHE_GB is 'much'"):
         remember("x", {})
 
 
@@ -240,3 +248,144 @@ def test_arrays_and_tensors_of_every_kind_have_a_fingerprint():
     kinds += [torch.zeros(()), torch.zeros(0), torch.zeros(3, 1), np.zeros(3), np.zeros(3, "float32"), np.zeros((3, 1))]
     assert len({fingerprint(kind) for kind in kinds}) == len(kinds)
     assert fingerprint(torch.zeros(4, 4).T) == fingerprint(torch.zeros(4, 4))
+
+
+# --- what decides a result is in its key
+
+
+def test_frozen_layers_are_another_run(zero_shot, tiny, quick_config):
+    """Frozen-layer ablations got the weights of the run in which everything was trained."""
+    fine_tune(zero_shot, tiny, quick_config, progress=False, cache=True)
+    frozen = copy.deepcopy(zero_shot)
+    frozen.image_encoder.requires_grad_(False)
+    tuned = fine_tune(frozen, tiny, quick_config, progress=False, cache=True)
+    theirs = zero_shot.image_encoder.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in tuned.image_encoder.state_dict().items())
+
+
+def test_two_augmentations_whose_text_is_the_same_are_two_runs(zero_shot, tiny, quick_config):
+    tuned = []
+    for turn in (0, 90):
+        start = copy.deepcopy(zero_shot)
+        start.augment = lambda image, turn=turn: zero_shot.preprocess(image.rotate(turn))
+        tuned.append(fine_tune(start, tiny, quick_config, progress=False, cache=True))
+    assert not torch.equal(*(model.classification_head.weight for model in tuned))
+
+
+class Powers(torch.nn.Module):
+    """What it does hangs on an attribute that is no weight, and its text does not show it."""
+
+    def __init__(self, encoder, k):
+        super().__init__()
+        self.encoder, self.k = encoder, k
+
+    def forward(self, images):
+        return self.encoder(images) ** self.k
+
+
+def test_attributes_outside_weights_and_text_are_another_model(zero_shot, tiny):
+    for k in (1, 3):
+        other = copy.deepcopy(zero_shot)
+        other.image_encoder = Powers(other.image_encoder, k)
+        expected = evaluate(other, tiny.val)
+        assert torch.equal(evaluate(other, tiny.val, cache=True).logits, expected.logits)
+
+
+def test_equal_settings_have_one_key(zero_shot, tiny, monkeypatch):
+    from wiseft_nb import Compute
+    from wiseft_nb.fine_tune import CrossEntropy, adamw, training_key
+
+    def key(config=FineTuneConfig(), compute=Compute(), objective=CrossEntropy()):
+        return training_key(zero_shot, tiny, config, objective, adamw, compute)
+
+    assert key(FineTuneConfig(lr=np.float64(3e-3))) == key(FineTuneConfig(lr=3e-3)) == key()
+    assert key(compute=Compute(checkpointing=True)) == key(), "the same result, so a run goes on without it"
+    assert key(FineTuneConfig(lr=1e-3)) != key() != key(compute=Compute("bfloat16"))
+    assert key(objective=CrossEntropy(0.1)) != key()
+    before = key()
+    monkeypatch.setattr(sys.modules["wiseft_nb.fine_tune"], "versions", lambda: {"torch": "0"})
+    assert key() != before, "another version may compute other numbers"
+
+
+def test_an_objective_of_ones_own_names_itself_or_is_not_cached(zero_shot, tiny, quick_config):
+    def objective(network, inputs, labels):
+        return torch.nn.functional.cross_entropy(network(inputs), labels)
+
+    with pytest.raises(WiseftError, match=r"content of a function cannot be told.*content\(\)"):
+        fine_tune(zero_shot, tiny, quick_config, progress=False, cache=True, objective=objective)
+    objective.content = lambda: [b"cross-entropy"]
+    fine_tune(zero_shot, tiny, quick_config, progress=False, cache=True, objective=objective)
+
+
+@dataclasses.dataclass
+class OfAFile:
+    """A dataset that is a dataclass: its samples count, not its fields."""
+
+    path: object
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        with Image.open(self.path) as image:
+            return image.convert("RGB"), 0
+
+
+def test_a_dataset_is_told_by_its_samples_even_if_it_is_a_dataclass(tmp_path):
+    marks = set()
+    for grey in (10, 11):
+        Image.new("RGB", (8, 8), (grey, grey, grey)).save(tmp_path / "1.png")
+        marks.add(fingerprint(OfAFile(tmp_path / "1.png")))
+    assert len(marks) == 2
+
+
+def test_palettes_and_types_of_cells_are_content():
+    one, other = Image.new("P", (4, 4)), Image.new("P", (4, 4))
+    one.putpalette([0, 0, 0] * 256)
+    other.putpalette([255, 0, 0] * 256)
+    assert fingerprint(one) != fingerprint(other)
+    assert fingerprint(pd.DataFrame({"a": ["1"]}, dtype=object)) != fingerprint(pd.DataFrame({"a": [1]}, dtype=object))
+    assert fingerprint(np.array(["a", 1], dtype=object)) != fingerprint(np.array(["a", "1"], dtype=object))
+
+
+def test_benchmarks_that_ask_for_different_things_are_two(tiny):
+    other = copy.copy(tiny.reference)
+    other.class_subset = tuple(range(10))
+    assert fingerprint(tiny) != fingerprint(dataclasses.replace(tiny, reference=other))
+    assert fingerprint(tiny) != fingerprint(dataclasses.replace(tiny, templates=("the digit {}",)))
+    assert fingerprint(tiny) == fingerprint(dataclasses.replace(tiny))
+
+
+def test_tied_weights_are_kept_and_read_as_equal():
+    weight = torch.arange(6.0).view(2, 3)
+    remember("tied", {"a": weight, "b": weight, "part": weight[0]})
+    tensors, _ = recall("tied")
+    assert (
+        torch.equal(tensors["a"], weight)
+        and torch.equal(tensors["b"], weight)
+        and torch.equal(tensors["part"], weight[0])
+    )
+
+
+def test_the_folder_is_not_looked_through_at_every_entry(monkeypatch):
+    """With 16,000 entries that took a quarter of a second each."""
+    from wiseft_nb.engine import cache as room
+
+    looks = []
+    monkeypatch.setattr(room, "shrink", lambda keep: looks.append(keep))
+    monkeypatch.setattr(room, "written", None)
+    for i in range(50):
+        remember(str(i), {"x": torch.zeros(10)})
+    assert len(looks) == 1
+
+
+def test_a_training_state_is_saved_less_often_where_saving_is_slow(zero_shot):
+    from wiseft_nb import Compute
+    from wiseft_nb.engine.training import CrossEntropy, Training
+
+    network = copy.deepcopy(zero_shot)
+    run = Training(network, torch.optim.SGD(network.parameters()), CrossEntropy(), Compute(), 1.0)
+    run.saved -= 90  # seconds ago
+    assert run.due()
+    run.save_took = 3.0  # more than two in a hundred of the time
+    assert not run.due()

@@ -16,6 +16,7 @@ from wiseft_nb.benchmarks.splits import held_out
 def load(root, **arguments):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # what is there is read without a word
+        warnings.filterwarnings("ignore", message="[^;]*, the reference itself; ")  # a tree with shifts alone
         return load_benchmark("cifar10", root=root, complete=False, **arguments)
 
 
@@ -175,7 +176,7 @@ def test_an_incomplete_shift_is_refused_with_counts(tmp_path, shift, counts):
 
 
 def test_an_unknown_shift_is_refused_by_name(tree):
-    with pytest.raises(WiseftError, match="unknown shift 'cifar10.3': expected one of"):
+    with pytest.raises(WiseftError, match=r"unknown shift 'cifar10.3' \(did you mean 'cifar10.2'\?\): expected one of"):
         load(tree, shifts=["cifar10.3"])
 
 
@@ -281,3 +282,35 @@ def test_one_wrong_tree_of_each_format_is_refused_clearly(tmp_path, damage, says
     damage(tmp_path)
     with pytest.raises(WiseftError, match=says):
         load(tmp_path, shifts=["cifar10.1-v6", "cifar10.2", "cifar10-c/fog/2", "stl10"])
+
+
+def test_with_nothing_on_disk_the_reference_itself_is_named(tmp_path):
+    with pytest.warns(UserWarning, match="cifar10, the reference itself; left out of the shifts: ") as said:
+        load_benchmark("cifar10", root=tmp_path)
+    assert len(said) == 1
+
+
+def test_a_root_that_is_too_deep_is_pointed_out(tmp_path):
+    root = cifar_tree.write_python_version(tmp_path)
+    hint = f"root is too deep, pass root={str(tmp_path.resolve())!r}"
+    with pytest.warns(UserWarning, match="the reference itself") as said:
+        benchmark = load_benchmark("cifar10", root=root, complete=False, shifts=[])
+    assert hint in str(said[0].message)
+    with pytest.raises(WiseftError) as error:
+        len(benchmark.train)
+    assert hint in str(error.value) and "download" not in str(error.value)
+
+
+def test_one_shift_may_be_given_as_a_text(tree):
+    assert list(load(tree, shifts="cifar10.1-v6").shifts) == ["cifar10.1-v6"]
+
+
+def test_copies_are_held_out_together(tmp_path):
+    """Of a batch in which every image stands twice, none is in train and in val."""
+    folder = cifar_tree.write_python_version(tmp_path)
+    pictures_, labels = pictures(10, seed=9)
+    twice = {"labels": [*labels, *labels], "data": np.tile(cifar_tree.rows(pictures_), (2, 1))}
+    (folder / "data_batch_1").write_bytes(cifar_tree.as_python_2_pickled(twice))
+    benchmark = load(tmp_path, shifts=[])
+    train, val = ({image.tobytes() for image in part.images} for part in (benchmark.train, benchmark.val))
+    assert len(benchmark.train) + len(benchmark.val) == 100 and not train & val

@@ -2,13 +2,11 @@
 
 import ast
 import re
-import subprocess
 import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
 
-import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -149,8 +147,9 @@ def test_every_module_that_is_run_by_name_exists():
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
-def test_continuous_integration_calls_the_readmes_test_command():
-    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+def test_continuous_integration_calls_the_readmes_test_command_and_lints_once():
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert lines.count("make test") == lines.count("make lint") == 1
 
 
 def test_links_of_the_readme_lead_somewhere():
@@ -162,7 +161,7 @@ def test_links_of_the_readme_lead_somewhere():
 
 def test_every_picture_of_the_readme_has_alternative_text():
     pictures = re.findall(r"!\[(.*?)\]\(", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert pictures and all(len(alt.split()) >= 5 for alt in pictures)
+    assert pictures and all(pictures)
 
 
 def shipped_texts():
@@ -179,13 +178,6 @@ def test_no_text_names_a_place_on_one_machine():
         if path.is_file() and places.search(text := path.read_text(encoding="utf-8"))
     }
     assert not found
-
-
-@pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
-def test_ruff_is_content_with_code_and_notebooks(command):
-    whole = [sys.executable, "-m", "ruff", *command, "--no-cache", "."]
-    run = subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_paths_are_those_of_the_repository():

@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -94,7 +95,7 @@ def test_classes_a_shift_lacks_are_left_out_of_the_argmax():
 
 
 def test_evaluate_reads_the_class_subset_of_a_dataset(zero_shot, tiny):
-    few = copy.copy(tiny.reference)
+    few = tiny.reference.subset(np.isin(tiny.reference.labels, (3, 5)))
     few.class_subset = (3, 5)
     assert set(evaluate(zero_shot, few).predicted.tolist()) <= {3, 5}
     assert len(set(evaluate(zero_shot, tiny.reference).predicted.tolist())) > 2

@@ -12,7 +12,8 @@ from PIL import Image
 from torch import nn
 
 from wiseft_nb import FineTuneConfig, FineTuneDiverged, WiseftError, evaluate, fine_tune
-from wiseft_nb.fine_tune import schedule, set_train_mode
+from wiseft_nb.engine.training import set_train_mode
+from wiseft_nb.fine_tune import schedule
 
 
 def state_of(classifier):

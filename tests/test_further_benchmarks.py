@@ -3,6 +3,7 @@
 import shutil
 import socket
 import sys
+import threading
 import types
 import warnings
 
@@ -10,9 +11,12 @@ import further_trees as trees
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from wiseft_nb import WiseftError, load_benchmark, mean_of_shifts
+from wiseft_nb import WiseftError, load_benchmark
 from wiseft_nb.benchmarks.transfer import SETS
+from wiseft_nb.benchmarks.wilds_sets import import_wilds
+from wiseft_nb.engine.cache import fingerprint
 
 TRANSFER = {
     "cifar100": (trees.write_cifar100, 20, 10, 30, ["apple", "aquarium fish"]),
@@ -83,15 +87,6 @@ def test_labels_of_sun397_are_its_places_although_names_have_several_parts(tmp_p
     assert all(("abbey" in path.as_posix()) == (label == 0) for path, label in reference.files)
 
 
-def test_a_mean_of_no_shifts_is_an_empty_table():
-    import pandas as pd
-
-    table = pd.DataFrame(
-        {"alpha": [0.0], "dataset": ["cars"], "accuracy": [0.5], "n": [2], "low": [0.1], "high": [0.9]}
-    )
-    assert len(mean_of_shifts(table, [])) == 0
-
-
 @pytest.fixture(scope="module")
 def fmow(tmp_path_factory):
     root = tmp_path_factory.mktemp("fmow")
@@ -159,3 +154,39 @@ def test_an_incomplete_or_wrong_wilds_tree_is_refused(fmow, iwildcam, tmp_path):
         next(root.rglob(file)).write_text("a,b\n1,2\n")
         with pytest.raises(WiseftError, match="fetch"):
             load(name, root)
+
+
+def test_images_are_those_that_wilds_itself_gives(fmow, iwildcam):
+    for name, root in (("wilds-fmow", fmow), ("wilds-iwildcam", iwildcam)):
+        benchmark = load(name, root)
+        for images in (benchmark.train, benchmark.val, benchmark.reference, benchmark.shifts["ood"]):
+            for i in (0, len(images) - 1):
+                (ours, label), (theirs, their_label, _) = images[i], images.part[i]
+                assert label == int(their_label) and np.array_equal(np.asarray(ours), np.asarray(theirs))
+            assert getattr(images, "class_subset", None) is None, "all classes are told apart, whichever occur"
+
+
+@pytest.mark.parametrize("name", ["cars", "dtd", "food101", "sun397", "wilds-fmow", "wilds-iwildcam"])
+def test_a_fingerprint_reads_files_and_decodes_none(tmp_path, fmow, iwildcam, monkeypatch, name):
+    roots = {"wilds-fmow": fmow, "wilds-iwildcam": iwildcam}
+    if name in TRANSFER:
+        TRANSFER[name][0](tmp_path)
+    benchmark = load(name, roots.get(name, tmp_path))
+    monkeypatch.setattr(Image, "open", lambda *args, **options: pytest.fail("an image was decoded"))
+    assert len({fingerprint(part) for part in (benchmark.train, benchmark.val, benchmark.reference)}) == 3
+    path, label = benchmark.val.files[0]
+    before = fingerprint(benchmark.val)
+    benchmark.val.files[0] = (path, label + 1)
+    assert fingerprint(benchmark.val) != before
+
+
+def test_wilds_is_imported_without_asking_for_newer_versions(monkeypatch):
+    """A package index would be asked in a thread of its own, at every import."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("wilds", "outdated")]:
+        monkeypatch.delitem(sys.modules, name)
+    asked = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: asked.append(thread))
+    before = sys.modules.get("outdated")
+    import_wilds("fmow_dataset")
+    assert sys.modules["wilds.version"].check_outdated is None and not asked
+    assert sys.modules.get("outdated") is before and "outdated" not in sys.modules

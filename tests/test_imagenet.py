@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import tarfile
 import warnings
 
 import imagenet_tree
@@ -14,7 +15,8 @@ from imagenet_tree import CLASSES
 from PIL import Image
 
 from wiseft_nb import Predictions, WiseftError, load_benchmark
-from wiseft_nb.benchmarks.imagenet.imagenet import CLASS_NAMES, WNIDS
+from wiseft_nb.benchmarks import images
+from wiseft_nb.benchmarks.imagenet.classes import CLASS_NAMES, WNIDS
 from wiseft_nb.engine.cache import fingerprint
 
 ALL = ["*"]
@@ -23,6 +25,7 @@ ALL = ["*"]
 def load(root, shifts=ALL, complete=False):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message="[^;]*, the reference itself; ")  # a tree with shifts alone
         return load_benchmark("imagenet", root=root, shifts=shifts, complete=complete)
 
 
@@ -267,3 +270,85 @@ def test_a_truncated_shard_and_an_image_without_a_label_are_refused(sharded):
     path.write_bytes(b"no tar at all")
     with pytest.raises(WiseftError, match="is no whole shard"):
         len(load(root, []).train)
+
+
+def test_an_incomplete_set_of_shards_and_labels_that_are_no_class_are_refused(sharded):
+    root, *_ = sharded
+    with pytest.raises(WiseftError, match=r"shards, holds 60 images, expected 1,281,167: .* complete=False"):
+        len(load(root, [], complete=True).train)
+    for label in (1000, -1):
+        with tarfile.open(root / "imagenet/train/a.tar", "w") as tar:
+            for name, content in (("0.jpg", b"image"), ("0.cls", str(label).encode())):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        with pytest.raises(WiseftError, match=rf"labels '\./0' {label}, expected 0 to 999"):
+            len(load(root, []).train)
+
+
+def test_what_macos_puts_into_a_shard_is_passed_over(sharded):
+    root, *_ = sharded
+    path = min((root / "imagenet/train").glob("*.tar"))
+    with tarfile.open(path, "a") as tar:
+        member = tarfile.TarInfo("s0/._0000.png")
+        member.size = 5
+        tar.addfile(member, io.BytesIO(b"finds"))
+    path.with_name("._a.tar").write_bytes(b"no tar")
+    assert len(load(root, []).train.whole()) == 60
+
+
+def test_imagenets_own_tars_are_no_shards(tree, tmp_path):
+    """Unpacked as its page says, they stay beside the folders; alone they want unpacking, not fetching."""
+    root = only(tree, "imagenet")
+    shutil.copytree(root / "imagenet", tmp_path / "imagenet")
+    train = tmp_path / "imagenet/train"
+    for wnid in CLASSES.values():
+        with tarfile.open(train / f"{wnid}.tar", "w") as tar:
+            tar.add(train / wnid, arcname=".")
+    benchmark = load(tmp_path, [])
+    assert len(benchmark.train) + len(benchmark.val) == 180
+    for wnid in CLASSES.values():
+        shutil.rmtree(train / wnid)
+    with pytest.raises(WiseftError, match=r"own archives \(n01440764\.tar …\) .*: unpack each into a folder"):
+        len(load(tmp_path, []).train)
+    for path in train.iterdir():
+        path.unlink()
+    (train / "ILSVRC2012_img_train.tar").write_bytes(b"many tars")
+    with pytest.raises(WiseftError, match="unpack each"):
+        len(load(tmp_path, []).train)
+
+
+def test_a_fingerprint_reads_files_and_decodes_none(imagenet, sharded, monkeypatch):
+    """1.3 million images are not decoded before the first step of a cached run."""
+    shards = load(sharded[0], [])
+
+    def refuse(*args):
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr(images, "decode", refuse)
+    monkeypatch.setattr(images, "read_image", refuse)
+    parts = (imagenet.train, imagenet.val, imagenet.reference, shards.train, shards.val)
+    assert len({fingerprint(part) for part in parts}) == 5
+    objectnet = imagenet.shifts["objectnet"]
+    before = fingerprint(objectnet)
+    monkeypatch.setattr(objectnet, "border", 0)
+    assert fingerprint(objectnet) != before, "other pixels are seen"
+
+
+def test_parts_of_imagenet_have_subsets(imagenet, sharded):
+    for part in (imagenet.train, imagenet.reference, imagenet.shifts["objectnet"], load(sharded[0], []).val):
+        few = part.subset([2, 0])
+        assert len(few) == 2 and few[1][1] == part[0][1]
+        assert np.array_equal(np.asarray(few[0][0]), np.asarray(part[2][0]))
+    assert imagenet.shifts["objectnet"].subset([0]).class_groups == imagenet.shifts["objectnet"].class_groups
+    with pytest.raises(WiseftError, match="a metric that knows each of them"):
+        imagenet.shifts["vid-robust/pm-10"].subset([0])
+
+
+def test_descriptions_with_a_byte_order_mark_are_read(tmp_path):
+    imagenet_tree.write_all(tmp_path)
+    texts = [path for path in tmp_path.rglob("*") if path.suffix == ".json" or path.name == "imagenet_to_label_2012_v2"]
+    assert len(texts) > 8
+    for path in texts:
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load(tmp_path).shifts) == 9

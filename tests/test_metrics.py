@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import f1_score
 
 from wiseft_nb import ImageSet, Predictions, WiseftError, accuracy_interval, evaluate, sweep
-from wiseft_nb.metrics import MacroF1, PmK, WorstGroupAccuracy, accuracy
+from wiseft_nb.metrics import MacroF1, PmK, WorstGroupAccuracy, accuracy, macro_f1
 
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2])
 SAID = torch.tensor([0, 0, 1, 1, 1, 1, 0, 2])
@@ -24,12 +24,36 @@ def test_the_worst_group_is_the_one_with_the_lowest_accuracy_and_gives_its_own_n
     assert row == accuracy(SAID[6:], LABELS[6:]) and row["n"] == 2 and row["accuracy"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("metric", "message"),
+    [
+        (WorstGroupAccuracy(["a"] * 7), "7 groups for 8 images"),
+        (WorstGroupAccuracy(["a"] * 8, ignored=("a",)), r"all images are of ignored groups, \['a'\]"),
+        (PmK([[0], [8]]), "8 frames"),
+        (PmK([[0]], accepted=[(0,)]), "8 frames"),
+        (PmK([]), "0 of 0 images"),
+    ],
+)
+def test_a_metric_of_other_images_or_of_none_is_refused(metric, message):
+    with pytest.raises(WiseftError, match=message):
+        metric(SAID, LABELS)
+
+
 def test_macro_f1_is_scikit_learns_over_the_classes_that_occur():
     """A class that is predicted but never occurs lowers others' precision, and has no F1 of its own."""
     said = torch.tensor([0, 0, 3, 1, 1, 1, 0, 2])
     row = MacroF1()(said, LABELS)
     assert row["accuracy"] == pytest.approx(f1_score(LABELS, said, average="macro", labels=[0, 1, 2]))
     assert row["accuracy"] == pytest.approx(np.mean([2 * 2 / (3 + 3), 1, 2 * 1 / (1 + 2)]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_macro_f1_is_scikit_learns_on_random_labels(seed):
+    """More classes than occur, more predicted than labelled, and classes that are never hit."""
+    dice = np.random.default_rng(seed)
+    labels, said = dice.integers(0, (5, 200)[seed % 2], 300), dice.integers(0, (200, 5)[seed % 2], 300)
+    wanted = f1_score(labels, said, average="macro", labels=np.unique(labels), zero_division=0)
+    assert macro_f1(labels, said) == pytest.approx(wanted, abs=1e-15)
 
 
 def test_macro_f1s_interval_is_around_it_narrows_with_n_and_is_the_same_every_time():

@@ -15,8 +15,6 @@ import torch
 from torchvision.transforms import Compose
 
 from wiseft_nb import Compute, WiseftError, evaluate, export_to_onnx, load_clip, zero_shot_classifier
-from wiseft_nb.engine.batches import in_order
-from wiseft_nb.evaluate import prepared
 from wiseft_nb.weights import onnx as onnx_export
 
 
@@ -44,7 +42,7 @@ def test_onnxruntime_says_what_the_classifier_says(kind, fine_tuned, transformer
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     expected = evaluate(classifier, tiny.reference)
     for n in (1, 7, 100):
-        ((images, _),) = prepared(classifier, tiny.reference.subset(range(n)), in_order(n, n))
+        images = classifier.collate([image for image, _ in tiny.reference.subset(range(n))])
         (logits,) = session.run(None, {"images": images.numpy()})
         np.testing.assert_allclose(logits, expected.logits[:n], rtol=1e-3, atol=1e-3)
         assert (logits.argmax(1) == expected.predicted[:n].numpy()).all()

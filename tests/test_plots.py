@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 from wiseft_nb import (
     WiseftError,
     accuracy_interval,
+    add_model,
     fit_baseline,
     plot_curves,
     plot_history,
@@ -71,6 +72,34 @@ def test_curves_go_through_the_table_in_percent(curve):
 def test_curves_differ_in_more_than_colour(curve):
     _, ax = plot_curves(curve, ["r", "s"])
     assert len({line.get_marker() for line in ax.lines}) == 2
+
+
+@pytest.mark.parametrize("scale", ["logit", "linear"])
+def test_a_point_whose_n_is_not_known_is_drawn_without_interval(curve, standard, scale):
+    """Not with one of no width, and the axes still hold it."""
+    unknown = dict(n=np.nan, low=np.nan, high=np.nan)
+    for blind in (
+        curve.assign(**unknown),
+        curve.assign(**{name: curve[name].where(curve.alpha != 0.5) for name in unknown}),
+    ):
+        _, ax = plot_robustness(standard, blind, "s", "r", scale=scale)
+        ((x, y),), bars = points_of(ax, r"$\alpha$ = 0.5")
+        assert not any(segment.size for bar in bars for segment in bar.get_segments())
+        assert ax.get_xlim()[0] < x < ax.get_xlim()[1] and ax.get_ylim()[0] < y < ax.get_ylim()[1]
+        assert any(segment.size for bar in points_of(ax, "standard models (12)")[1] for segment in bar.get_segments())
+    _, ax = plot_curves(curve.assign(**unknown), ["r", "s"])
+    assert [line.get_label() for line in ax.lines] == ["r", "s"]
+
+
+def test_a_model_of_your_own_without_n_has_no_interval():
+    _, ax = plt.subplots()
+    add_model(ax, "mine", 0.8, 0.7)
+    assert not any(segment.size for bar in points_of(ax, "mine")[1] for segment in bar.get_segments())
+
+
+def test_two_sweeps_are_not_drawn_as_one(curve):
+    with pytest.raises(WiseftError, match="r has more than one accuracy for one alpha"):
+        plot_curves(pd.concat([curve, curve]), ["r"])
 
 
 def test_plots_draw_into_an_axes_they_are_given(curve, standard):

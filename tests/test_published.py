@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -17,7 +18,7 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 
 from wiseft_nb import WiseftError, fit_baseline, plot_robustness
-from wiseft_nb.plots import add_model, plot_models, save_figure
+from wiseft_nb.plots import add_model, labels_of, plot_models, save_figure
 from wiseft_nb.plots.explorer import EVERYTHING, FULL, SUBSET, robustness_explorer
 from wiseft_nb.robustness import (
     below_chord,
@@ -269,6 +270,11 @@ def test_violations_of_the_chord_by_others_come_from_high_learning_rates():
         ({"ImageNet": float("nan")}, "NaN"),
         ({"ImageNet": (50_001, 50_000)}, "50001 of 50000"),
         ({"ImageNet": -0.1}, "between 0 and 1"),
+        ({"ImageNet": (0.8, 50_000)}, r"\(0.8, 50000\) is no pair of whole numbers"),
+        ({"ImageNet": (1.0, 50_000)}, "no pair of whole numbers"),
+        ({"ImageNet": (1, 2, 3)}, "no pair of whole numbers"),
+        ({"ImageNet": (0, 0)}, "0 of 0 images"),
+        ({"ImageNet": "high"}, "not all numbers"),
     ],
 )
 def test_a_model_of_your_own_is_checked(accuracies, message):
@@ -292,8 +298,19 @@ def test_one_accuracy_a_model(curves):
 
 
 def test_intervals_need_n():
+    """Rows without n have none; the others' hold the published figure."""
     table = with_intervals(published("paper_further_shifts"))
-    assert table.low.isna().sum() == table.n.isna().sum() - 0 or (table.low <= table.accuracy).all()
+    known = table.n.notna()
+    assert (~known).sum() == 12 and table.low.isna().equals(~known) and table.high.isna().equals(~known)
+    assert ((table.low < table.high) & table.accuracy.between(table.low, table.high))[known].all()
+
+
+def test_the_mean_of_five_shifts_is_of_models_with_five():
+    """And the others are told."""
+    table = with_mean(published("testbed"))
+    five = published("testbed").query("dataset in @SHIFTS").groupby("model").dataset.nunique()
+    assert set(table[table.dataset == MEAN].model) == set(five.index[five == 5])
+    assert set(table.attrs["left_out"]) == set(five.index[five < 5])
 
 
 # -------------------------------------------------------------------------------------- figures
@@ -341,6 +358,28 @@ def test_the_explorer_looks_up_and_names_every_point(groups):
     assert 'display="none"' not in explorer.view.value
     explorer.shift.value, explorer.axis.value = MEAN, SUBSET
     assert FULL in explorer.view.value and "<svg" not in explorer.view.value
+
+
+def test_titles_and_layers_survive_any_name_and_any_group(groups):
+    """Every point has its own model's title, one each, and the picture is well-formed whatever a model is called."""
+    odd = 'A & B <"mine"> (5)'
+    table = groups["zero-shot CLIP models"].assign(method=odd)
+    explorer = robustness_explorer(
+        {"standard models": groups["standard models"], odd: table}, ("ImageNet-V2",), ("logit",)
+    )
+    svg = ElementTree.fromstring(explorer.frames["ImageNet-V2", "logit", FULL])
+    layers = {layer.get("data-group"): layer for layer in svg.iterfind(".//*[@data-group]")}
+    assert list(layers) == ["standard models", odd] and svg.get("aria-label").startswith("Accuracy on ImageNet-V2")
+    drawn = side_by_side(labels_of(table), "ImageNet-V2", "ImageNet", "label")
+    titles = [point[0].text for point in layers[odd].iter() if point.tag.endswith("use")]
+    assert titles == [f"{label}: {100 * x:.1f} → {100 * y:.1f} %" for label, x, y in drawn[["x", "y"]].itertuples()]
+    explorer.group.value = odd
+    assert 'display="none"' not in explorer.view.value
+    explorer.group.value = "standard models"
+    hidden = [
+        layer.get("data-group") for layer in ElementTree.fromstring(explorer.view.value).iterfind(".//*[@display]")
+    ]
+    assert hidden == [odd]
 
 
 # -------------------------------------------------------------------------------------- browser

@@ -99,6 +99,32 @@ def test_fine_tune_follows_it(zero_shot, tiny):
     assert tuned.history[-1]["lr"] == pytest.approx(3e-5 * schedule(3, 4, 0))
 
 
+VIT = {  # width, layers, patch, image, dimension of the features
+    "ViT-B/32": (768, 12, 32, 224, 512),
+    "ViT-B/16": (768, 12, 16, 224, 512),
+    "ViT-L/14": (1024, 24, 14, 224, 768),
+    "ViT-L/14@336px": (1024, 24, 14, 336, 768),
+}
+
+
+@pytest.mark.parametrize("model", PAPER)
+def test_the_committed_costs_are_what_the_stated_formulas_give(model):
+    w, layers, p, s, e = VIT[model]
+    n = (s // p) ** 2
+    t = n + 1
+    row = recipe_table().set_index("model").loc[model]
+    parameters = 3 * p * p * w + w + t * w + 4 * w + layers * (12 * w * w + 13 * w) + w * e
+    flops = 2 * n * 3 * p * p * w + layers * (24 * t * w * w + 4 * t * t * w) + 2 * w * e
+    assert (row.million_parameters * 1e6, row.gflops * 1e9) == pytest.approx((parameters, flops), rel=1e-12)
+
+
+def test_the_table_of_needs_is_what_it_was_when_it_was_counted():
+    table = recipe_table().set_index("model")
+    assert table.gpu_gb.tolist() == [12.781294592, 48.97664, 175.327326208, 458.674843648]
+    assert table.gpu_gb_in_64s.tolist() == [3.135023104, 7.6304512, 27.235324416, 62.659498496]
+    assert table.disk_gb.tolist() == pytest.approx([146.054190592, 146.03431168, 148.647594496, 148.651526656])
+
+
 def test_the_table_of_needs_grows_with_the_model_and_counts_what_is_known():
     table = recipe_table().set_index("model")
     assert list(table.index) == list(PAPER) and (table.steps == 25_030).all()

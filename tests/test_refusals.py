@@ -1,6 +1,6 @@
 """What is refused: each fault by one clear sentence that names the file or key, and nothing on disk is changed.
 
-``FAULTS`` is the whole list; the README counts it.
+``FAULTS`` is the whole list.
 """
 
 import copy
@@ -29,7 +29,6 @@ from wiseft_nb import (
 )
 from wiseft_nb.benchmarks.images import read_image
 from wiseft_nb.engine.files import write_whole
-from wiseft_nb.paths import ROOT
 from wiseft_nb.weights.checkpoint import checksum
 from wiseft_nb.weights.exchange import export_to_open_clip, import_classifier
 
@@ -251,9 +250,3 @@ def test_a_benchmark_whose_classes_stand_in_another_order_is_refused(zero_shot, 
     for use in (lambda: sweep(zero_shot, fine_tuned, turned, [0.5]), lambda: fine_tune(zero_shot, turned)):
         with pytest.raises(WiseftError, match="another order, first at number 3"):
             use()
-
-
-def test_the_readme_counts_what_was_tried():
-    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if "test_refusals" in line]
-    numbers = [int(row.split()[1]) for row in rows if row.split()[1].isdigit()]
-    assert numbers == [len(CLASSIFIER_FAULTS), len(IMPORT_FAULTS), len(IMAGE_FAULTS)]

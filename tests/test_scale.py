@@ -20,7 +20,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from wiseft_nb import Compute, FineTuneConfig, WiseftError, fine_tune, load_clip, zero_shot_classifier
-from wiseft_nb.fine_tune import in_pieces, piece_size
+from wiseft_nb.engine.batches import in_pieces
+from wiseft_nb.fine_tune import piece_size
 from wiseft_nb.paths import ROOT
 
 PATIENCE = 240  # seconds

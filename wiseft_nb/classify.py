@@ -3,47 +3,60 @@
 Explained in notebook 11_use_real_clip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 import torch
 from PIL import Image
+from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
-from wiseft_nb.benchmarks.images import ENDINGS, read_image, to_rgb
+from wiseft_nb.benchmarks.asked import asked_of
+from wiseft_nb.benchmarks.images import read_image, upright_rgb
+from wiseft_nb.benchmarks.listing import ENDINGS, list_images, not_taken, warn_not_taken
 from wiseft_nb.benchmarks.own.problems import look_at
-from wiseft_nb.engine.batches import in_order
-from wiseft_nb.engine.compute import EXACT, Compute
+from wiseft_nb.engine.batches import default_workers, pair
+from wiseft_nb.engine.compute import EXACT, Compute, evaluating
+from wiseft_nb.engine.forward import BATCH, PATIENCE, forward_over, progress_bar
+from wiseft_nb.engine.nested import Batch
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.evaluate import prepared
-from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.models.classifier import ImageClassifier, check_logits
 
-Images = str | Path | Dataset | Sequence[str | Path | Image.Image]
+Images = str | Path | Image.Image | Dataset | Iterable[str | Path | Image.Image]
 
 
 class Unlabelled(Dataset):
-    """Images without labels; yields ``(PIL.Image, 0)``."""
+    """Images whose labels, if they have any, do not matter; yields ``(input, 0)``."""
 
-    def __init__(self, images: Sequence[Path | Image.Image]):
+    def __init__(self, images: Sequence[Path | Image.Image] | Dataset):
         self.images = images
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no file has to be read for them."""
+        if isinstance(self.images, list):
+            return not any(isinstance(image, Path) for image in self.images)
+        return default_workers(self.images) == 0
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[object, int]:
         image = self.images[index]
-        return (image if isinstance(image, Image.Image) else read_image(image)), 0
+        if isinstance(image, Path):
+            return read_image(image), 0
+        if isinstance(image, Mapping):
+            return pair(image)[0], 0
+        return (image[0] if isinstance(image, tuple | list) else image), 0
 
 
-@torch.no_grad()
 def classify(
     classifier: ImageClassifier,
     images: Images,
     *,
     top: int = 3,
-    batch_size: int = 250,
+    batch_size: int = BATCH,
     progress: bool = True,
     compute: Compute = EXACT,
     workers: int | None = None,
@@ -53,9 +66,11 @@ def classify(
     Parameters
     ----------
     classifier : ImageClassifier
-        Put into evaluation mode.
-    images : path, sequence of paths or PIL images, or Dataset
-        A folder is searched at every depth, its files taken in order.
+        Run in evaluation mode, and left as it was.
+    images : path, PIL image, several paths or several PIL images, or Dataset
+        A folder is searched at every depth, its files taken in order; hidden ones are passed over, and a
+        warning names files that are not taken. Labels of a dataset do not matter, its ``class_subset`` and
+        ``class_groups`` do, as in ``evaluate``: classes of a group are named together.
     top : int
         How many classes to name; at most as many as there are.
     batch_size : int
@@ -92,41 +107,87 @@ def classify(
     if not 1 <= top:
         raise WiseftError(f"top is {top}: expected 1 or more")
     names, dataset = named(images)
-    top, rows = min(top, len(classifier.class_names)), []
-    forward = compute.prepare(classifier.eval())
-    with tqdm(total=len(names), desc="classifying", disable=not progress) as bar:
-        for inputs, _ in prepared(classifier, dataset, in_order(len(names), batch_size), workers):
-            found = forward(inputs).softmax(dim=1).cpu().topk(top, dim=1)
-            rows += zip(found.indices.tolist(), found.values.tolist(), strict=True)
-            bar.update(len(inputs))
-    columns: dict[str, list] = {"image": names}
+    answers = answers_of(classifier, dataset.images)
+    top = min(top, len(answers))
+    with evaluating(classifier), progress_bar(len(names), "classify (images)", progress, PATIENCE) as bar:
+        forward = compute.prepare(classifier)
+
+        def likely(inputs: Batch, _: Sequence[str]) -> dict[str, Tensor]:
+            logits = forward(inputs).cpu()
+            check_logits(logits)
+            found = among(logits, list(answers.values())).softmax(dim=1).topk(top, dim=1)
+            return {"answer": found.indices, "probability": found.values}
+
+        found = forward_over(
+            likely,
+            dataset,
+            ["answer", "probability"],
+            classifier.collate,
+            len(classifier.class_names),
+            batch_size=batch_size,
+            workers=workers,
+            bar=bar,
+        )
+    columns, said = {"image": names}, list(answers)
     for k in range(top):
         suffix = f"_{k + 1}" if k else ""
-        columns[f"label{suffix}"] = [classifier.class_names[classes[k]] for classes, _ in rows]
-        columns[f"probability{suffix}"] = [probabilities[k] for _, probabilities in rows]
+        columns[f"label{suffix}"] = [said[i] for i in found["answer"][:, k].tolist()]
+        columns[f"probability{suffix}"] = found["probability"][:, k].tolist()
     return pd.DataFrame(columns)
 
 
-def named(images: Images) -> tuple[list[str] | list[int], Dataset]:
+def answers_of(classifier: ImageClassifier, images: Dataset | list) -> dict[str, list[int]]:
+    """What can be said of a dataset: names, and the classes of the classifier that each stands for."""
+    names, asked = classifier.class_names, asked_of(images)
+    groups = asked.class_groups
+    if groups is None:
+        groups = [(i,) for i in (range(len(names)) if asked.class_subset is None else asked.class_subset)]
+    return {" or ".join(names[i] for i in group): list(group) for group in groups if group}
+
+
+def among(logits: Tensor, groups: Sequence[list[int]]) -> Tensor:
+    """The logit of each group of classes, the largest of theirs: ``(n, groups)``."""
+    return torch.stack([logits[:, group].amax(dim=1) for group in groups], dim=1)
+
+
+def named(images: Images) -> tuple[list[str] | list[int], Unlabelled]:
     """Images with their names: paths, or numbers for images in memory. Unreadable files are refused, all named."""
-    if isinstance(images, str | Path):
-        path = Path(images)
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in ENDINGS) if path.is_dir() else [path]
-        if not found:
-            raise WiseftError(f"{path} holds no images: expected files that end in {', '.join(ENDINGS)}")
-        images = found
     if isinstance(images, Dataset):
-        names, dataset = list(range(len(images))), images
-    elif all(isinstance(image, str | Path) for image in images):
-        paths = [Path(path) for path in images]
+        names, found = list(range(len(images))), images
+    else:
+        found = in_folder(Path(images).expanduser()) if isinstance(images, str | Path) else images
+        found = [found] if isinstance(found, Image.Image) else list(found) if isinstance(found, Iterable) else [found]
+        names, found = named_list([Path(image) if isinstance(image, str) else image for image in found])
+    if not names:
+        raise WiseftError("there is no image to classify: pass at least one")
+    return names, Unlabelled(found)
+
+
+def in_folder(path: Path) -> list[Path]:
+    """The images in a folder; or the one file that it is."""
+    if not path.is_dir():
+        return [path]
+    found, others = list_images(path)
+    if not found:
+        also = "".join(f"; {line}" for line in not_taken(others))
+        raise WiseftError(f"{path} holds no images: expected files that end in {', '.join(ENDINGS)}{also}")
+    warn_not_taken(others)
+    return found
+
+
+def named_list(images: list) -> tuple[list[str] | list[int], list[Path] | list[Image.Image]]:
+    """Paths with themselves as names, or PIL images with their numbers; each is looked at."""
+    if all(isinstance(image, Path) for image in images):
+        paths = [path.expanduser() for path in images]
         _, unreadable = look_at(paths)
         if unreadable:
             raise WiseftError("some images cannot be classified:\n" + "\n".join(f"- {line}" for line in unreadable))
-        names, dataset = [path.as_posix() for path in paths], Unlabelled(paths)
-    elif all(isinstance(image, Image.Image) for image in images):
-        names, dataset = list(range(len(images))), Unlabelled([to_rgb(image) for image in images])
-    else:
-        raise WiseftError("images of several kinds: pass a path, or a list of paths or of PIL images")
-    if not names:
-        raise WiseftError("there is no image to classify: pass at least one")
-    return names, dataset
+        return [path.as_posix() for path in paths], paths
+    if all(isinstance(image, Image.Image) for image in images):
+        return list(range(len(images))), [upright_rgb(image) for image in images]
+    known = {Path: "path", Image.Image: "PIL image"}
+    kinds = sorted({next((n for k, n in known.items() if isinstance(i, k)), type(i).__name__) for i in images})
+    raise WiseftError(
+        f"images are of the kind {' and '.join(kinds)}: expected a path, a PIL image, several of one of these, or a "
+        "Dataset; PIL.Image.fromarray makes an image of an array of bytes"
+    )

@@ -3,23 +3,25 @@
 Explained in notebook 04_measure_robustness.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from wiseft_nb.engine.batches import Plan, batches, in_order
-from wiseft_nb.engine.cache import fingerprint, fingerprint_input, recall, remember
-from wiseft_nb.engine.compute import EXACT, Compute
-from wiseft_nb.engine.processes import gather, share
+from wiseft_nb.benchmarks.asked import Asked, asked_of, check_order
+from wiseft_nb.engine.batches import check_dataset
+from wiseft_nb.engine.cache import fingerprint, versions
+from wiseft_nb.engine.compute import EXACT, Compute, evaluating
+from wiseft_nb.engine.forward import BATCH, PATIENCE, forward_over, progress_bar
+from wiseft_nb.errors import WiseftError
 from wiseft_nb.intervals import accuracy_interval
 from wiseft_nb.metrics import Metric, accuracy
-from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.models.checks import fingerprint_input
+from wiseft_nb.models.classifier import ImageClassifier, check_logits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no equality of one truth value
 class Predictions:
     """What a classifier said about a dataset.
 
@@ -46,11 +48,19 @@ class Predictions:
     class_groups: tuple[tuple[int, ...], ...] | None = None
     metric: Metric = accuracy
 
+    def __post_init__(self) -> None:
+        if self.logits.ndim != 2 or self.labels.shape != self.logits.shape[:1]:
+            raise WiseftError(
+                f"logits are {tuple(self.logits.shape)} and labels {tuple(self.labels.shape)}: expected (n, classes) and (n,)"
+            )
+        check_logits(self.logits)
+        Asked(self.class_subset, self.class_groups, self.metric).check(self.labels, self.logits.shape[1])
+
     @classmethod
     def on(cls, dataset: Dataset, logits: Tensor, labels: Tensor) -> "Predictions":
         """With the classes and the metric that the dataset asks for."""
-        asked = {name: getattr(dataset, name, None) for name in ("class_subset", "class_groups", "metric")}
-        return cls(logits, labels, **{name: value for name, value in asked.items() if value is not None})
+        asked = asked_of(dataset)
+        return cls(logits, labels, asked.class_subset, asked.class_groups, asked.metric)
 
     @property
     def n(self) -> int:
@@ -60,14 +70,7 @@ class Predictions:
     @property
     def predicted(self) -> Tensor:
         """The predicted class of each image, int64 ``(n,)``."""
-        if self.class_groups is not None:
-            never = torch.full((self.n,), -torch.inf)  # a label without any class
-            best = [self.logits[:, list(g)].amax(1) if g else never for g in self.class_groups]
-            return torch.stack(best, dim=1).argmax(1)
-        if self.class_subset is None:
-            return self.logits.argmax(1)
-        subset = torch.tensor(self.class_subset)
-        return subset[self.logits[:, subset].argmax(1)]
+        return decide(self.logits, Asked(self.class_subset, self.class_groups))
 
     @property
     def correct(self) -> Tensor:
@@ -87,12 +90,25 @@ class Predictions:
         return self.metric(self.predicted, self.labels)
 
 
-@torch.no_grad()
+def decide(logits: Tensor, asked: Asked) -> Tensor:
+    """The predicted class of each row, among those that are asked for."""
+    check_logits(logits)
+    if asked.class_groups is not None:
+        never = torch.full((len(logits),), -torch.inf)  # a label without any class
+        best = [logits[:, list(group)].amax(1) if group else never for group in asked.class_groups]
+        return torch.stack(best, dim=1).argmax(1)
+    if asked.class_subset is None:
+        return logits.argmax(1)
+    subset = torch.tensor(asked.class_subset)
+    return subset[logits[:, subset].argmax(1)]
+
+
 def evaluate(
     classifier: ImageClassifier,
     dataset: Dataset,
-    batch_size: int = 250,
+    batch_size: int = BATCH,
     *,
+    progress: bool = True,
     cache: bool = False,
     compute: Compute = EXACT,
     workers: int | None = None,
@@ -102,11 +118,13 @@ def evaluate(
     Parameters
     ----------
     classifier : ImageClassifier
-        Put into evaluation mode.
+        Run in evaluation mode, and left as it was.
     dataset : Dataset
-        Map-style, yields ``(input, label)``; may have a ``class_subset``,
-        ``class_groups`` and ``metric``.
+        Map-style, yields ``(input, label)``; may have a ``class_subset``, ``class_groups`` and ``metric``,
+        itself or inside torch's ``Subset``.
     batch_size : int
+    progress : bool
+        Whether to show a progress bar where it takes more than a moment.
     cache : bool
         Whether to keep the predictions under ``WISEFT_NB_CACHE``, and answer from there where weights,
         preprocessing and images are the same.
@@ -122,28 +140,28 @@ def evaluate(
     Raises
     ------
     WiseftError
-        If the dataset is empty or has labels outside the classes.
+        If the dataset is empty, yields something else than pairs, numbers its classes otherwise than the
+        classifier, or has labels outside the classes; if the classifier says NaN.
 
     Explained in notebook 04_measure_robustness.
     """
+    check_dataset(dataset)
+    check_order(dataset, classifier.class_names)
     key = None
     if cache:
         seen = fingerprint_input(classifier, dataset)
-        key = fingerprint("evaluate", classifier, seen, compute, batch_size, torch.__version__)
-        found = recall(key)
-        if found is not None:
-            return Predictions.on(dataset, found[0]["logits"], found[0]["labels"])
-    forward = compute.prepare(classifier.eval())
-    ahead = prepared(classifier, dataset, share(in_order(len(dataset), batch_size)), workers)
-    logits, labels = zip(*gather((forward(inputs).cpu(), targets) for inputs, targets in ahead), strict=True)
-    predictions = Predictions.on(dataset, torch.cat(logits), torch.cat(labels))
-    if key:
-        remember(key, {"logits": predictions.logits, "labels": predictions.labels})
-    return predictions
-
-
-def prepared(
-    classifier: ImageClassifier, dataset: Dataset, plan: Plan, workers: int | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of inputs ready for the classifier, and their labels, checked."""
-    return batches(dataset, plan, classifier.collate, len(classifier.class_names), workers)
+        key = fingerprint("evaluate", classifier, seen, compute.exactness, batch_size, versions())
+    with evaluating(classifier), progress_bar(len(dataset), "evaluate (images)", progress, PATIENCE) as bar:
+        forward, classes = compute.prepare(classifier), len(classifier.class_names)
+        found = forward_over(
+            lambda inputs, _: {"logits": forward(inputs).cpu()},
+            dataset,
+            ["logits"],
+            classifier.collate,
+            classes,
+            batch_size=batch_size,
+            key=key,
+            workers=workers,
+            bar=bar,
+        )
+    return Predictions.on(dataset, found["logits"], found["labels"])

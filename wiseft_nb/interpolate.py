@@ -5,29 +5,37 @@ Explained in notebook 03_interpolate.
 
 import copy
 import math
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
+from wiseft_nb.engine.cache import without_addresses
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.models.classifier import ImageClassifier, check_finite
 
 StateDict = Mapping[str, Tensor]
+DROPS = re.compile(r"(Dropout\w*|DropPath)\(")  # act in training alone, so endpoints may differ in them
 
 
-def interpolate(theta_0: StateDict, theta_1: StateDict, alpha: float) -> dict[str, Tensor]:
+def interpolate(theta_0: StateDict | nn.Module, theta_1: StateDict | nn.Module, alpha: float) -> dict[str, Tensor]:
     """Interpolate the weights of the zero-shot and the fine-tuned model (WiSE-FT).
 
-    Wortsman et al. 2022 (arXiv 2109.01903), section 3, equation 1. Floating-point tensors are
+    Wortsman et al. 2022 (arXiv 2109.01903), section 3, equation 1. Floating-point and complex tensors are
     interpolated; integer buffers, such as BatchNorm's count of batches, are carried over from theta_0
-    (from theta_1 where alpha is 1). The inputs are never changed and share no memory with the result.
+    (from theta_1 where alpha is 1). A tensor that is the same at both ends is copied, so that frozen
+    layers stay what they are. The inputs are never changed and share no memory with the result.
 
     Parameters
     ----------
-    theta_0, theta_1 : mapping of str to Tensor
-        State dicts with the same keys, shapes and dtypes: zero-shot, fine-tuned.
+    theta_0, theta_1 : mapping of str to Tensor, or nn.Module
+        State dicts with the same keys, shapes and dtypes, or networks that have them: zero-shot,
+        fine-tuned. A state dict is live: what is loaded into its network changes it. So load the result
+        into a third one, or let ``wise_ft`` make it.
     alpha : float
         Mixing coefficient: 0 is theta_0 exactly, 1 is theta_1 exactly. Outside [0, 1] it extrapolates,
         with a warning.
@@ -50,6 +58,7 @@ def interpolate(theta_0: StateDict, theta_1: StateDict, alpha: float) -> dict[st
     Explained in notebook 03_interpolate.
     """
     check_alpha(alpha)
+    theta_0, theta_1 = (theta.state_dict() if isinstance(theta, nn.Module) else theta for theta in (theta_0, theta_1))
     check_endpoints(theta_0, theta_1)
     return dict(interpolated(theta_0, theta_1, alpha))
 
@@ -57,39 +66,43 @@ def interpolate(theta_0: StateDict, theta_1: StateDict, alpha: float) -> dict[st
 def interpolated(theta_0: StateDict, theta_1: StateDict, alpha: float) -> Iterator[tuple[str, Tensor]]:
     """One new tensor at a time, unchecked: for callers who cannot hold a further set of weights."""
     for name, zero_shot in theta_0.items():
-        fine_tuned = theta_1[name].to(zero_shot.device)
-        # the endpoints are copied: 0 * x is not 0 for every x
-        if alpha == 0 or not (zero_shot.is_floating_point() or alpha == 1):
-            yield name, zero_shot.detach().clone()
+        zero_shot, fine_tuned = zero_shot.detach(), theta_1[name].detach().to(zero_shot.device)
+        mixes = zero_shot.is_floating_point() or zero_shot.is_complex()
+        # the endpoints are copied: 0 * x is not 0 for every x, and (1 - alpha) * x + alpha * x not always x
+        if alpha == 0 or (alpha != 1 and (not mixes or torch.equal(zero_shot, fine_tuned))):
+            yield name, zero_shot.clone()
         elif alpha == 1:
-            yield name, fine_tuned.detach().clone()
+            yield name, fine_tuned.clone()
         else:
-            yield name, (1 - alpha) * zero_shot.detach() + alpha * fine_tuned.detach()
+            yield name, (1 - alpha) * zero_shot + alpha * fine_tuned
 
 
-def wise_ft(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, alpha: float) -> ImageClassifier:
-    """A new classifier with the interpolated weights of two; neither is changed.
+def wise_ft(zero_shot: nn.Module, fine_tuned: nn.Module, alpha: float) -> nn.Module:
+    """A new classifier, or any network, with the interpolated weights of two; neither is changed.
 
     Explained in notebook 03_interpolate.
     """
     check_pair(zero_shot, fine_tuned)
-    theta = interpolate(zero_shot.state_dict(), fine_tuned.state_dict(), alpha)
-    classifier = copy.deepcopy(zero_shot)
-    classifier.load_state_dict(theta)
-    return classifier
+    theta = interpolate(zero_shot, fine_tuned, alpha)
+    mixed = copy.deepcopy(zero_shot)
+    mixed.load_state_dict(theta)
+    if isinstance(mixed, ImageClassifier):
+        mixed.history = []  # nobody fine-tuned this one
+    return mixed
 
 
-def check_pair(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> None:
-    """Refuse two classifiers whose weights have the same shapes but not the same meaning."""
-    if zero_shot.class_names != fine_tuned.class_names:
+def check_pair(zero_shot: nn.Module, fine_tuned: nn.Module) -> None:
+    """Refuse two networks whose weights have the same shapes but not the same meaning."""
+    names = [getattr(model, "class_names", None) for model in (zero_shot, fine_tuned)]
+    if names[0] != names[1]:
         raise WiseftError(
-            f"the endpoints' class names differ ({zero_shot.class_names[:5]}… and {fine_tuned.class_names[:5]}…): "
+            f"the endpoints' class names differ ({names[0][:5]}… and {names[1][:5]}…): "
             "use two classifiers of the same classes in the same order"
         )
     check_endpoints(zero_shot.state_dict(), fine_tuned.state_dict())
     for which, model in (("zero-shot", zero_shot), ("fine-tuned", fine_tuned)):
         check_finite(model.state_dict(), f"the {which} endpoint")
-    layers = [str(model.image_encoder).splitlines() for model in (zero_shot, fine_tuned)]
+    layers = [[line for line in str(model).splitlines() if not DROPS.search(line)] for model in (zero_shot, fine_tuned)]
     odd = [(a.strip(), b.strip()) for a, b in zip(*layers, strict=False) if a != b]
     if odd or len(layers[0]) != len(layers[1]):
         what = "{} and {}".format(*odd[0]) if odd else "one has more layers"
@@ -97,6 +110,24 @@ def check_pair(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> None:
             f"the endpoints are of different architectures though their weights have the same shapes ({what}): "
             "load both with the same activation, such as the -quickgelu variant for OpenAI's CLIP"
         )
+    said = [without_addresses(repr(getattr(model, "preprocess", None))) for model in (zero_shot, fine_tuned)]
+    if said[0] != said[1]:
+        raise WiseftError(
+            f"the endpoints preprocess their inputs differently ({said[0]} and {said[1]}), so a mixture of their weights "
+            "fits neither: give both the same preprocess"
+        )
+
+
+def as_alphas(alphas: Iterable[float]) -> list[float]:
+    """Mixing coefficients, each once: of a list, an array, a tensor or any other iterable."""
+    if isinstance(alphas, Tensor | np.ndarray):
+        alphas = alphas.tolist()
+    if not isinstance(alphas, Iterable) or isinstance(alphas, str):
+        raise WiseftError(f"alphas are {alphas!r}: expected a list of numbers, such as [0, 0.5, 1]")
+    found = list(dict.fromkeys(float(alpha) for alpha in alphas if check_alpha(alpha) is None))
+    if not found:
+        raise WiseftError("there is no alpha: pass some, such as [0, 0.5, 1]")
+    return found
 
 
 def check_alpha(alpha: float) -> None:

@@ -3,10 +3,15 @@
 Explained in notebook 04_measure_robustness.
 """
 
+from collections.abc import Sequence
+
+import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
 from wiseft_nb.errors import WiseftError
 
+MEAN = "mean of shifts"  # the name of its rows in a tidy table; no shift may have it
+DRAWS, DRAWS_AT_ONCE = 1000, 100  # of the bootstrap
 Z = 1.959964  # half the width of a 95 % interval, in standard errors
 
 
@@ -33,13 +38,61 @@ def accuracy_interval(correct: int, n: int, confidence: float = 0.95) -> tuple[f
 
     Explained in notebook 04_measure_robustness.
     """
-    if not 0 <= correct <= n or n < 1:
-        raise WiseftError(f"{correct} of {n} images correct: expected 0 <= correct <= n, and n of at least 1")
+    check_confidence(confidence)
+    if not 0 <= correct <= n or n < 1 or correct % 1 or n % 1:
+        raise WiseftError(
+            f"{correct} of {n} images correct: expected two whole numbers, 0 <= correct <= n, and n of at least 1"
+        )
     low, high = proportion_confint(correct, n, alpha=1 - confidence, method="beta")
     return float(low), float(high)
+
+
+def check_confidence(confidence: float) -> None:
+    """Refuse what is no confidence, percent above all."""
+    if not 0 < confidence < 1:
+        hint = f"; for {confidence:g} % give {confidence / 100:g}" if 1 < confidence < 100 else ""
+        raise WiseftError(f"confidence is {confidence:g}: expected a number between 0 and 1{hint}")
 
 
 def accuracy_row(correct: int, n: int) -> dict[str, float]:
     """The columns accuracy, n, low and high of a tidy table."""
     low, high = accuracy_interval(correct, n)
     return {"accuracy": correct / n, "n": n, "low": low, "high": high}
+
+
+def mean_interval(
+    right: Sequence[np.ndarray], sources: Sequence[np.ndarray | None], seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of the mean accuracy over datasets, by the bootstrap over what their images were made of.
+
+    Parameters
+    ----------
+    right : sequence of arrays
+        Of each dataset whether each of its images was right, bool ``(n, columns)``.
+    sources : sequence of arrays or None
+        Of each dataset the number of the thing that each image was made of, int ``(n,)``: images of one
+        number, in all datasets, are drawn together. None where every image stands for itself.
+    seed : int
+
+    Returns
+    -------
+    low, high : array
+        ``(columns,)``.
+    """
+    rng, means = np.random.default_rng(seed), []
+    shared = np.unique(np.concatenate([source for source in sources if source is not None] or [np.empty(0, int)]))
+    for _ in range(0, DRAWS, DRAWS_AT_ONCE):
+        weights = drawn(rng, len(shared))
+        of_each = []
+        for found, source in zip(right, sources, strict=True):
+            own = drawn(rng, len(found)) if source is None else weights[:, np.searchsorted(shared, source)]
+            of_each.append(own @ found.astype(np.float32) / own.sum(axis=1, keepdims=True))
+        means.append(np.mean(of_each, axis=0))
+    low, high = np.nanquantile(np.concatenate(means), [0.025, 0.975], axis=0)
+    return low, high
+
+
+def drawn(rng: np.random.Generator, n: int) -> np.ndarray:
+    """How often each of n things is drawn when n are, with replacement: ``(draws, n)``."""
+    counts = rng.multinomial(n, np.full(n, 1 / n), DRAWS_AT_ONCE) if n else np.zeros((DRAWS_AT_ONCE, 0))
+    return counts.astype(np.float32)

@@ -1,7 +1,8 @@
 """Predictions -> a figure with its interval: accuracy, and what some datasets are judged by instead.
 
 A metric is a function from predicted classes and labels, int ``(n,)`` both, to the columns accuracy, n,
-low and high of a tidy table. A dataset names its own in an attribute ``metric``.
+low and high of a tidy table. A dataset names its own in an attribute ``metric``. One that knows each image has
+a method ``subset(indices)``, so that it can follow torch's ``Subset``.
 
 Explained in notebook 04_measure_robustness.
 """
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.metrics import f1_score
 from torch import Tensor
 
+from wiseft_nb.errors import WiseftError
 from wiseft_nb.intervals import accuracy_row
 
 Metric = Callable[[Tensor, Tensor], dict[str, float]]
@@ -43,9 +44,17 @@ class WorstGroupAccuracy:
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
         correct, groups = (predicted == labels).numpy(), np.asarray(self.groups)
+        if groups.shape != correct.shape:
+            raise WiseftError(f"there are {len(groups)} groups for {len(correct)} images: give the group of each image")
         counted = [g for g in np.unique(groups) if g not in self.ignored]
+        if not counted:
+            raise WiseftError(f"no group is left: all images are of ignored groups, {list(self.ignored)}")
         rows = [accuracy_row(int(correct[groups == g].sum()), int((groups == g).sum())) for g in counted]
         return min(rows, key=lambda row: row["accuracy"])
+
+    def subset(self, indices: Sequence[int]) -> "WorstGroupAccuracy":
+        """The metric of some of the images, in the order of their indices."""
+        return WorstGroupAccuracy([self.groups[i] for i in indices], self.ignored)
 
 
 @dataclass(frozen=True)
@@ -68,8 +77,11 @@ class MacroF1:
 
 
 def macro_f1(labels: np.ndarray, predicted: np.ndarray) -> float:
-    """scikit-learn's macro-averaged F1 over the classes that occur among the labels."""
-    return float(f1_score(labels, predicted, average="macro", labels=np.unique(labels), zero_division=0))
+    """The mean of F1 = 2 hits / (labelled + predicted) over the classes that occur among the labels."""
+    size = 1 + max(labels.max(), predicted.max())
+    hits, labelled, said = (np.bincount(c, minlength=size) for c in (labels[labels == predicted], labels, predicted))
+    occurs = labelled > 0
+    return float((2 * hits[occurs] / (labelled + said)[occurs]).mean())
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,13 @@ class PmK:
     accepted: Sequence[Collection[int]] | None = None
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> dict[str, float]:
+        frames, last = len(predicted), max((i for around in self.neighbourhoods for i in around), default=-1)
+        if last >= frames or (self.accepted is not None and len(self.accepted) != frames):
+            raise WiseftError(f"there are {frames} frames, and the neighbourhoods or accepted labels are for others")
         right = self.accepted or [(label,) for label in labels.tolist()]
         correct = torch.tensor([said in of_frame for said, of_frame in zip(predicted.tolist(), right, strict=True)])
         return accuracy_row(sum(bool(correct[list(f)].all()) for f in self.neighbourhoods), len(self.neighbourhoods))
+
+    def subset(self, indices: Sequence[int]) -> "PmK":
+        """Refuses: frames that are judged together cannot be had in part."""
+        raise WiseftError("frames of videos are judged together with their neighbours: evaluate the whole dataset")

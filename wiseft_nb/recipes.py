@@ -8,13 +8,10 @@ import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
 
-import open_clip
 import pandas as pd
-import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.models.open_clip_parts import build_image_encoder
+from wiseft_nb.paths import DATA
 
 METHODS = ("end-to-end", "linear")
 # OpenAI's spelling and open_clip's
@@ -161,16 +158,16 @@ def recipe_table(images: int = 1_281_167, flops_per_second: float = 1e14, datase
 
     Notes
     -----
-    Parameters, operations and activations are counted on the architecture itself, without memory.
-    Memory is 20 bytes a parameter (weights, gradients, AdamW's two moments, the last good weights, all
+    Parameters, operations and activations of each image encoder are those of
+    ``data/results/image_encoders.csv``; the README beside it says how they were counted. Memory is 20 bytes a parameter (weights, gradients, AdamW's two moments, the last good weights, all
     float32) and the activations kept for the backward pass, half of them bfloat16's size. A training step
     takes three times the forward pass. Disk is the dataset and three sets of weights.
 
     Explained in notebook 11_use_real_clip.
     """
-    rows = []
-    for model, name in PAPER.items():
-        config, (parameters, flops, activations) = FineTuneConfig.paper(model), cost_of_an_image(name)
+    encoders, rows = pd.read_csv(DATA / "results" / "image_encoders.csv", index_col="model"), []
+    for model in PAPER:
+        config, (parameters, flops, activations) = FineTuneConfig.paper(model), map(int, encoders.loc[model])
         steps = config.epochs * math.ceil(images / config.batch_size)
         memory = {n: (20 * parameters + n * activations / 2) / 1e9 for n in (config.batch_size, 64)}
         rows.append(
@@ -189,24 +186,3 @@ def recipe_table(images: int = 1_281_167, flops_per_second: float = 1e14, datase
             }
         )
     return pd.DataFrame(rows)
-
-
-def cost_of_an_image(name: str) -> tuple[int, int, int]:
-    """Parameters of an image encoder, operations of a forward pass, bytes it keeps for the backward pass (float32)."""
-    config = open_clip.get_model_config(name)
-    kept: dict[int, torch.UntypedStorage] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage
-        return tensor
-
-    with torch.device("meta"):  # shapes without memory
-        tower = build_image_encoder(config | {"quick_gelu": True})
-        size = config["vision_cfg"]["image_size"]
-        counter = FlopCounterMode(display=False)
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), counter:
-            tower(torch.empty(1, 3, size, size))
-    own = {parameter.untyped_storage()._cdata for parameter in tower.parameters()}
-    activations = sum(storage.nbytes() for key, storage in kept.items() if key not in own)
-    return sum(p.numel() for p in tower.parameters()), counter.get_total_flops(), activations

@@ -4,32 +4,30 @@ Explained in notebook 03_interpolate.
 """
 
 import copy
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
-from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks import Benchmark
-from wiseft_nb.engine.batches import check_filled, in_order
-from wiseft_nb.engine.cache import fingerprint, fingerprint_input, recall, remember
-from wiseft_nb.engine.compute import EXACT, Compute
-from wiseft_nb.engine.processes import alone, count, gather, is_main, share
-from wiseft_nb.errors import WiseftError
-from wiseft_nb.evaluate import Predictions, prepared
-from wiseft_nb.interpolate import check_alpha, check_pair, interpolated
+from wiseft_nb.benchmarks.asked import asked_of, check_order, source_of
+from wiseft_nb.engine.cache import fingerprint, versions
+from wiseft_nb.engine.compute import EXACT, Compute, evaluating
+from wiseft_nb.engine.forward import BATCH, forward_over, progress_bar
+from wiseft_nb.engine.nested import Batch, split
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.evaluate import decide
+from wiseft_nb.interpolate import as_alphas, check_pair, interpolated
+from wiseft_nb.intervals import mean_interval
 from wiseft_nb.metrics import accuracy
-from wiseft_nb.models.classifier import ImageClassifier, check_classes
+from wiseft_nb.models.checks import check_classes, check_same_inputs, fingerprint_input
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
 
-BATCH = 250  # images in one forward pass
-CHUNK = 1000  # images held at a time: weights are mixed once for all of them
-Kept = tuple[Tensor, Tensor]  # predicted classes and labels of a chunk
-LogitsPath = Callable[
-    [Tensor, Sequence[float]], Iterator[Tensor]
-]  # images, alphas -> logits, one alpha after the other
+BATCHES_AT_ONCE = 4  # weights are mixed once for all of them
+LogitsPath = Callable[[Batch, Sequence[float]], Iterator[Tensor]]  # inputs, alphas -> logits, alpha after alpha
 
 
 def sweep(
@@ -40,15 +38,16 @@ def sweep(
     datasets: dict[str, Dataset] | None = None,
     progress: bool = True,
     *,
+    groups: Mapping[str, Sequence[str]] | None = None,
     cache: bool = False,
     compute: Compute = EXACT,
     workers: int | None = None,
 ) -> pd.DataFrame:
     """Accuracy of the interpolated classifier on the reference and every shift, for every alpha.
 
-    Every image is read and preprocessed once, however many alphas; memory holds a chunk of images, the
-    two sets of weights and one more. Several processes share the chunks, and all get the table. If the two differ in the head alone, the encoder runs once too:
-    logits are then linear in alpha.
+    Every image is read and preprocessed once, however many alphas; memory holds some batches of images, the
+    two sets of weights and one more. Several processes share the images, and all get the table. If the two
+    differ in a linear head alone, the encoder runs once too: logits are then linear in alpha.
 
     Parameters
     ----------
@@ -60,6 +59,9 @@ def sweep(
         What to evaluate on instead of ``benchmark.test_sets``, such as ``{"val": benchmark.val}``.
     progress : bool
         Whether to show a progress bar.
+    groups : dict, optional
+        Name -> datasets: further rows, with the mean over the datasets of each group. Its interval is the
+        bootstrap's over images: those of several shifts that were made of one image are drawn together.
     cache : bool
         Whether to keep what was predicted under ``WISEFT_NB_CACHE``: a sweep that was killed goes on from
         there, one with more alphas computes only those, and the table is the same to the last bit.
@@ -82,106 +84,110 @@ def sweep(
 
     Explained in notebook 03_interpolate.
     """
-    alphas = [float(alpha) for alpha in alphas if check_alpha(alpha) is None]
-    if not alphas:
-        raise WiseftError("there is no alpha to sweep over: pass some, such as [0, 0.5, 1]")
+    alphas = as_alphas(alphas)
     check_pair(zero_shot, fine_tuned)
     check_classes(zero_shot, benchmark)
     datasets = benchmark.test_sets if datasets is None else datasets
-    kind = head_path if same_encoder(zero_shot, fine_tuned) else weight_path
-    path = kind(zero_shot, fine_tuned, compute)
-    ends = fingerprint("sweep", kind.__name__, zero_shot, fine_tuned, compute, torch.__version__) if cache else ""
-    rows = []
-    with tqdm(
-        total=sum(map(len, datasets.values())), desc="sweep (images)", disable=not (progress and is_main())
-    ) as bar:
+    for name in (name for names in (groups or {}).values() for name in names):
+        if name not in datasets:
+            raise unknown("dataset of a group", name, datasets)
+    for dataset in datasets.values():
+        check_order(dataset, zero_shot.class_names)
+        check_same_inputs(zero_shot, fine_tuned, dataset)
+    shared = same_encoder(zero_shot, fine_tuned) and has_linear_heads(zero_shot, fine_tuned)
+    path = (head_path if shared else weight_path)(zero_shot, fine_tuned, compute)
+    ends = fingerprint("sweep", shared, zero_shot, fine_tuned, compute.exactness, versions()) if cache else ""
+    rows, right = [], {}
+    total = sum(map(len, datasets.values()))
+    with evaluating(zero_shot, fine_tuned), progress_bar(total, "sweep (images)", progress) as bar:
         for name, dataset in datasets.items():
-            seen = fingerprint(ends, fingerprint_input(zero_shot, dataset)) if cache else None
-            predicted, labels = predict_path(path, zero_shot, dataset, alphas, bar, seen, workers)
-            metric = getattr(dataset, "metric", None) or accuracy
-            for alpha in alphas:
-                rows.append({"alpha": alpha, "dataset": name} | metric(predicted[alpha], labels))
+            key = fingerprint(ends, fingerprint_input(zero_shot, dataset)) if cache else None
+            said, labels = predict_path(path, zero_shot, dataset, alphas, key=key, workers=workers, bar=bar)
+            metric = asked_of(dataset).metric
+            rows += [{"alpha": alpha, "dataset": name} | metric(said[alpha], labels) for alpha in alphas]
+            right[name] = np.stack([(said[alpha] == labels).numpy() for alpha in alphas], axis=1)
+    for name, names in (groups or {}).items():
+        rows += mean_rows(name, {of: right[of] for of in names}, datasets, alphas)
     return pd.DataFrame(rows)
 
 
 def predict_path(
-    path: LogitsPath,
-    classifier: ImageClassifier,
-    dataset: Dataset,
-    alphas: Sequence[float],
-    bar: tqdm,
-    seen: str | None,
-    workers: int | None,
+    path: LogitsPath, classifier: ImageClassifier, dataset: Dataset, alphas: Sequence[float], **how: object
 ) -> tuple[dict[float, Tensor], Tensor]:
-    """Predicted classes for every alpha, and labels; a chunk is prepared once and run through all of them.
+    """Predicted classes for every alpha, and labels; ``how`` is what ``forward_over`` takes."""
+    asked = asked_of(dataset)
 
-    ``seen`` is the fingerprint of all but alpha and chunk, if predictions are to be kept.
-    """
-    check_filled(dataset)
-    size = max(BATCH, CHUNK // count() // BATCH * BATCH)  # several processes take smaller chunks, of the same batches
-    chunks = [range(start, min(start + size, len(dataset))) for start in range(0, len(dataset), size)]
-    found: dict[range, dict[float, Kept]] = {chunk: {} for chunk in chunks}
-    for chunk, alpha in itertools.product(chunks if seen else [], dict.fromkeys(alphas)):
-        if kept := recall(chunk_key(seen, alpha, chunk)):
-            found[chunk][alpha] = kept[0]["predicted"], kept[0]["labels"]
-    missing = {chunk: [a for a in dict.fromkeys(alphas) if a not in found[chunk]] for chunk in chunks}
-    todo = [chunk for chunk in chunks if missing[chunk]]
-    mine = {chunk: in_order(chunk.stop, BATCH, chunk.start) for chunk in share(todo)}
-    ahead = prepared(classifier, dataset, [batch for plan in mine.values() for batch in plan], workers)
-    bar.update(sum(len(chunk) for chunk in chunks if chunk not in mine))
+    def forward(inputs: Batch, wanted: Sequence[str]) -> dict[str, Tensor]:
+        said = zip(wanted, path(inputs, [float(name) for name in wanted]), strict=True)
+        return {name: decide(logits.cpu(), asked) for name, logits in said}
 
-    def predict(chunk: range) -> dict[float, Kept]:
-        images, labels = map(torch.cat, zip(*itertools.islice(ahead, len(mine[chunk])), strict=True))
-        made = {}
-        for alpha, logits in zip(missing[chunk], path(images, missing[chunk]), strict=True):
-            made[alpha] = Predictions.on(dataset, logits.cpu(), labels).predicted, labels
-            if seen and alone():
-                keep_chunk(seen, alpha, chunk, *made[alpha])
-        bar.update(len(chunk))
-        return made
-
-    for chunk, made in zip(todo, gather(map(predict, mine)), strict=True):
-        found[chunk] |= made
-        for alpha, kept in made.items() if seen and not alone() else ():
-            keep_chunk(seen, alpha, chunk, *kept)
-    predicted = {alpha: torch.cat([found[chunk][alpha][0] for chunk in chunks]) for alpha in alphas}
-    return predicted, torch.cat([found[chunk][alphas[0]][1] for chunk in chunks])
+    names = {alpha: repr(alpha) for alpha in alphas}
+    found = forward_over(
+        forward,
+        dataset,
+        list(names.values()),
+        classifier.collate,
+        len(classifier.class_names),
+        batches_at_once=BATCHES_AT_ONCE,
+        **how,
+    )
+    labels = found["labels"]
+    asked.check(labels, len(classifier.class_names))
+    return {alpha: found[name] for alpha, name in names.items()}, labels
 
 
-def keep_chunk(seen: str, alpha: float, chunk: range, predicted: Tensor, labels: Tensor) -> None:
-    """Keep what one alpha says of a chunk."""
-    remember(chunk_key(seen, alpha, chunk), {"predicted": predicted, "labels": labels})
-
-
-def chunk_key(seen: str, alpha: float, chunk: range) -> str:
-    """Where the predictions of one alpha and chunk are kept."""
-    return fingerprint(seen, alpha, chunk.start, chunk.stop)
+def mean_rows(
+    group: str, right: Mapping[str, Tensor], datasets: Mapping[str, Dataset], alphas: Sequence[float]
+) -> list[dict]:
+    """Rows for the mean over the datasets of a group, all weighed alike."""
+    odd = [name for name in right if asked_of(datasets[name]).metric is not accuracy]
+    if odd or not right:
+        what = f"{odd[0]} is judged by a metric of its own" if odd else "it names no dataset"
+        raise WiseftError(f"group {group!r} has no mean accuracy, {what}: leave it out of the groups")
+    mean = np.mean([found.mean(axis=0) for found in right.values()], axis=0)
+    low, high = mean_interval(list(right.values()), [source_of(datasets[name]) for name in right])
+    n = sum(len(found) for found in right.values())
+    columns = zip(alphas, mean, low, high, strict=True)
+    return [{"alpha": a, "dataset": group, "accuracy": m, "n": n, "low": x, "high": y} for a, m, x, y in columns]
 
 
 def weight_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute: Compute = EXACT) -> LogitsPath:
-    """A function from images and alphas to logits, weights mixed in place in one third model."""
+    """A function from inputs and alphas to logits, weights mixed in place in one third model."""
     mixed = copy.deepcopy(zero_shot).eval()
-    theta_0, theta_1, theta = (model.state_dict() for model in (zero_shot, fine_tuned, mixed))
     forward = compute.prepare(mixed)
+    theta_0, theta_1, theta = (model.state_dict() for model in (zero_shot, fine_tuned, mixed))
 
     @torch.no_grad()
-    def path(images: Tensor, alphas: Sequence[float]) -> Iterator[Tensor]:
+    def path(inputs: Batch, alphas: Sequence[float]) -> Iterator[Tensor]:
+        pieces = split(inputs, BATCH)
         for alpha in alphas:
             for name, tensor in interpolated(theta_0, theta_1, alpha):
                 theta[name].copy_(tensor)
-            yield torch.cat([forward(batch) for batch in images.split(BATCH)])
+            yield torch.cat([forward(piece) for piece in pieces])
 
     return path
 
 
+class TwoHeads(nn.Module):
+    """One encoder under the heads of both ends: logits ``(n, 2, classes)``."""
+
+    def __init__(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier):
+        super().__init__()
+        self.encoder = zero_shot.image_encoder
+        self.heads = nn.ModuleList(model.classification_head for model in (zero_shot, fine_tuned))
+
+    def forward(self, inputs: Batch) -> Tensor:
+        features = self.encoder(inputs)
+        return torch.stack([head(features) for head in self.heads], dim=1)
+
+
 def head_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute: Compute = EXACT) -> LogitsPath:
     """The same for one shared encoder: features once, two heads, logits interpolated."""
-    encode = compute.prepare(zero_shot.image_encoder.eval())
+    forward = compute.prepare(TwoHeads(zero_shot, fine_tuned))
 
     @torch.no_grad()
-    def path(images: Tensor, alphas: Sequence[float]) -> Iterator[Tensor]:
-        features = torch.cat([encode(batch) for batch in images.split(BATCH)])
-        ends = [model.classification_head(features) for model in (zero_shot, fine_tuned)]
+    def path(inputs: Batch, alphas: Sequence[float]) -> Iterator[Tensor]:
+        ends = torch.cat([forward(piece) for piece in split(inputs, BATCH)]).unbind(dim=1)
         for alpha in alphas:
             yield ends[0] if alpha == 0 else ends[1] if alpha == 1 else (1 - alpha) * ends[0] + alpha * ends[1]
 
@@ -190,5 +196,11 @@ def head_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute: 
 
 def same_encoder(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> bool:
     """Whether two classifiers differ in the head alone."""
-    theta_1 = fine_tuned.image_encoder.state_dict()
-    return all(torch.equal(tensor, theta_1[name]) for name, tensor in zero_shot.image_encoder.state_dict().items())
+    theta_0, theta_1 = (model.image_encoder.state_dict() for model in (zero_shot, fine_tuned))
+    return all(torch.equal(tensor, theta_1[name].to(tensor.device)) for name, tensor in theta_0.items())
+
+
+def has_linear_heads(*classifiers: ImageClassifier) -> bool:
+    """Whether logits are linear in the heads' weights, as they are for these two kinds and no other."""
+    heads = [classifier.classification_head for classifier in classifiers]
+    return all(type(head) in (ClassificationHead, nn.Linear) and not head._forward_hooks for head in heads)

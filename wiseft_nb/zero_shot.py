@@ -81,14 +81,33 @@ def fill(template: Template, class_name: str) -> str:
     return template.replace("{}", class_name)
 
 
-def zero_shot_classifier(clip: Clip, benchmark: Benchmark) -> ImageClassifier:
-    """CLIP's image encoder with the head from the benchmark's prompts: theta_0 of the paper.
+def zero_shot_classifier(
+    clip: Clip, benchmark: Benchmark | Sequence[str], templates: Sequence[Template] | str | None = None
+) -> ImageClassifier:
+    """CLIP's image encoder with the head from prompts: theta_0 of the paper.
 
     The encoder is a copy: whatever is done to the classifier leaves ``clip`` as it was.
 
+    Parameters
+    ----------
+    clip : Clip
+    benchmark : Benchmark or sequence of str
+        A benchmark, or class names of your own.
+    templates : sequence of str or functions, or str, optional
+        As for ``zero_shot_head``; by default the benchmark's, for names of your own ``"a photo of a {}."``.
+
+    Returns
+    -------
+    ImageClassifier
+        In evaluation mode.
+
     Explained in notebook 01_build_zero_shot.
     """
-    head = ClassificationHead(zero_shot_head(clip, benchmark.class_names, benchmark.templates))
+    if isinstance(benchmark, str):
+        raise WiseftError(f"{benchmark!r} is one text: pass load_benchmark({benchmark!r}), or a list of class names")
+    known = isinstance(benchmark, Benchmark)
+    class_names = tuple(benchmark.class_names if known else benchmark)
+    templates = templates or (benchmark.templates if known else "simple")
+    head = ClassificationHead(zero_shot_head(clip, class_names, templates))
     encoder = copy.deepcopy(clip.model.visual)
-    classifier = ImageClassifier(encoder, head, clip.preprocess, clip.augment, benchmark.class_names, clip.config)
-    return classifier.eval()
+    return ImageClassifier(encoder, head, clip.preprocess, clip.augment, class_names, clip.config).eval()

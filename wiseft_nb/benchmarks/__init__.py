@@ -5,6 +5,7 @@ Explained in notebook 00_start_here.
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,8 +24,8 @@ from wiseft_nb.errors import unknown
 __all__ = ["Benchmark", "ImageSet", "load_benchmark", "load_templates"]
 
 # each takes the folder that datasets lie in, the shifts that are wanted, and whether sets must be whole
-BENCHMARKS: dict[str, Callable[[Path, Sequence[str] | None, bool], Benchmark]] = {
-    "digits": lambda root, shifts, complete: load_digits_benchmark(),
+BENCHMARKS: dict[str, Callable[[Path, str | Sequence[str] | None, bool], Benchmark]] = {
+    "digits": lambda root, shifts, complete: load_digits_benchmark(shifts),
     "cifar10": load_cifar10_benchmark,
     "imagenet": load_imagenet_benchmark,
     "wilds-fmow": load_fmow_benchmark,
@@ -37,7 +38,7 @@ def load_benchmark(
     name: str | Path,
     *,
     root: str | Path | None = None,
-    shifts: Sequence[str] | None = None,
+    shifts: str | Sequence[str] | None = None,
     complete: bool = True,
     seed: int = 0,
 ) -> Benchmark:
@@ -51,12 +52,14 @@ def load_benchmark(
     name : str or Path
         ``"digits"``, which ships; ``"cifar10"``, ``"imagenet"``, ``"wilds-fmow"``, ``"wilds-iwildcam"``,
         ``"cifar100"``, ``"cars"``, ``"dtd"``, ``"sun397"``, ``"food101"``; or the path of a folder
-        or CSV of your own, laid out as ``wiseft_nb.benchmarks.own.folder`` describes.
+        or CSV of your own, laid out as ``wiseft_nb.benchmarks.own.folder`` describes. A name goes before a
+        folder that is called so: write ``"./cars"`` for the folder.
     root : str or Path, optional
         Where the datasets of a benchmark that does not ship lie, each in its official layout; by
         default ``WISEFT_NB_DATA``, or ``build/datasets``.
-    shifts : sequence of str, optional
-        The shifts to read, by name or pattern (``"cifar10-c/*/5"``); by default those usually reported.
+    shifts : str or sequence of str, optional
+        The shifts to read, by name or pattern (``"cifar10-c/*/5"``); by default those usually reported, of
+        your own all.
     complete : bool
         Whether to refuse a dataset that has not as many images as the official one, and to look at every
         image of your own and refuse them if there are problems, all named at once.
@@ -83,11 +86,17 @@ def load_benchmark(
     Explained in notebook 00_start_here.
     """
     if name in BENCHMARKS:
+        if Path(name).exists():
+            warnings.warn(
+                f'{name!r} is the benchmark of that name; for the folder {Path(name).absolute()} write "./{name}"',
+                stacklevel=2,
+            )
         again = functools.partial(load_benchmark, name, root=root, shifts=shifts, complete=complete)
         benchmark = BENCHMARKS[name](data_folder(root), shifts, complete)
         return dataclasses.replace(benchmark, reload=again) if benchmark.parts else benchmark
-    if Path(name).is_dir():
-        return load_folder_benchmark(Path(name), seed, complete)
-    if Path(name).is_file():
-        return load_table_benchmark(Path(name), seed, complete)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return load_folder_benchmark(path, seed, complete, shifts)
+    if path.is_file():
+        return load_table_benchmark(path, seed, complete, shifts)
     raise unknown("benchmark", str(name), BENCHMARKS, " or the path of a folder or CSV that exists")

@@ -3,7 +3,7 @@
 Explained in notebook 00_start_here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,8 +14,12 @@ from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.download import download_parts
 from wiseft_nb.benchmarks.parts import NotOnDisk, Part, data_folder, missing_table, official_table
+from wiseft_nb.engine.cache import fingerprint
 from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.intervals import MEAN
 
+# what a dataset may say of itself; see ``wiseft_nb.benchmarks.asked``
+ASKED = ("class_subset", "class_groups", "metric", "border")
 Template = str | Callable[[str], str]
 
 
@@ -30,15 +34,30 @@ class ImageSet(Dataset):
         int of shape ``(n,)``.
     class_subset : tuple of int, optional
         The classes that occur, if not all of them do.
+    source : numpy.ndarray, optional
+        int ``(n,)``: the number of what each image was made of. Shifts that are made of the same digits
+        share these numbers, so that their mean can be given its true interval.
 
     Explained in notebook 00_start_here.
     """
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, class_subset: tuple[int, ...] | None = None):
+    in_memory = True  # worker processes would cost more than they save
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        class_subset: tuple[int, ...] | None = None,
+        source: np.ndarray | None = None,
+    ):
         if len(images) != len(labels):
             raise WiseftError(f"{len(images)} images but {len(labels)} labels: give one label an image")
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise WiseftError(
+                f"images are {images.dtype} {images.shape}: expected uint8 (n, height, width, 3), values from 0 to 255"
+            )
         self.images, self.labels = images, labels.astype(np.int64)
-        self.class_subset = class_subset
+        self.class_subset, self.source = class_subset, source
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -48,7 +67,12 @@ class ImageSet(Dataset):
 
     def subset(self, indices: np.ndarray) -> "ImageSet":
         """The images at ``indices``, in that order."""
-        return ImageSet(self.images[indices], self.labels[indices], self.class_subset)
+        source = None if self.source is None else self.source[indices]
+        return ImageSet(self.images[indices], self.labels[indices], self.class_subset, source)
+
+    def content(self) -> Iterator[bytes]:
+        """What the samples are, for the cache."""
+        yield fingerprint(self.images, self.labels).encode()
 
 
 @dataclass(frozen=True)
@@ -78,11 +102,19 @@ class Benchmark:
 
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
+        check_shift_names(self.shifts, self.reference_name)
 
     @property
     def test_sets(self) -> dict[str, Dataset]:
         """The reference test set and every shift, by name, the reference first."""
         return {self.reference_name: self.reference, **self.shifts}
+
+    def content(self) -> Iterator[bytes]:
+        """What a result follows from, for the cache: classes, prompts, images, and what each set asks for."""
+        prompts = [t(name) if callable(t) else t for t in self.templates for name in self.class_names]
+        sets = {"train": self.train, "val": self.val, **self.test_sets}
+        asked = [[getattr(data, name, None) for name in ASKED] for data in sets.values()]
+        yield fingerprint(self.class_names, prompts, sets, asked).encode()
 
     def missing(self) -> pd.DataFrame:
         """The parts that are not on disk: part, lacks (files), bytes, page, licence, download (whether it can be).
@@ -125,6 +157,16 @@ class Benchmark:
                 raise NotOnDisk(known[name], data_folder(self.root)).refuse()
         download_parts([known[name] for name in parts or known], data_folder(self.root), progress)
         return self.reload() if self.reload else self
+
+
+def check_shift_names(shifts: Iterable[str], reference_name: str) -> None:
+    """Refuse shifts without a name, and names that a table of results gives to something else."""
+    reserved = {name.casefold() for name in (reference_name, "reference", "train", "val", "test", MEAN)}
+    for name in shifts:
+        if not name.strip() or name.strip().casefold() in reserved:
+            raise WiseftError(
+                f"a shift is called {name!r}, which is no name or names something else in tables of results: rename it"
+            )
 
 
 def check_class_names(class_names: Sequence[str]) -> None:

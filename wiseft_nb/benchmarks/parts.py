@@ -4,9 +4,10 @@ Explained in notebook 11_use_real_clip.
 """
 
 import hashlib
+import json
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -89,6 +90,7 @@ class NotOnDisk(Dataset):
         """The sentence that says what is missing and how to get it."""
         how = "call benchmark.download()" if self.part.sources else f"fetch it by hand from {self.part.page}"
         absent = ", ".join(self.part.absent(self.root)) or self.part.name
+        how = too_deep(self.part, self.root) or how
         return WiseftError(f"{self.part.name} is not on disk, {self.root} lacks {absent}: {how}")
 
     def __len__(self) -> int:
@@ -108,27 +110,65 @@ def open_part(part: Part, root: Path, read: Callable[[], Dataset]) -> Dataset:
     return NotOnDisk(part, root) if part.absent(root) else read()
 
 
+def too_deep(part: Part, root: Path) -> str:
+    """The hint that ``root`` lies inside the folder that is meant; empty if it does not."""
+    above = next((folder for folder in root.resolve().parents[:2] if not part.absent(folder)), None)
+    return f"root is too deep, pass root={str(above)!r}" if above else ""
+
+
+def choose_shifts(known: Iterable[str], wanted: str | Sequence[str] | None, usual: str = "*") -> list[str]:
+    """Those of the known shifts that are wanted, by name or pattern, in their own order; a text is one name.
+
+    By default those that match one of the patterns in ``usual``.
+    """
+    known = list(known)
+    patterns = usual.split() if wanted is None else [wanted] if isinstance(wanted, str) else list(wanted)
+    if wanted is not None:
+        for pattern in patterns:
+            if not any(is_meant(name, pattern) for name in known):
+                raise unknown("shift", pattern, known)
+    return [name for name in known if any(is_meant(name, pattern) for pattern in patterns)]
+
+
+def is_meant(name: str, pattern: object) -> bool:
+    """Whether a name is the one asked for, or matches the pattern."""
+    return name == pattern or fnmatch(name, str(pattern))
+
+
 def open_shifts(
-    shifts: Mapping[str, tuple[Part, Callable[[], Dataset]]], root: Path, wanted: Sequence[str] | None, usual: str = "*"
+    shifts: Mapping[str, tuple[Part, Callable[[], Dataset]]],
+    root: Path,
+    wanted: str | Sequence[str] | None,
+    usual: str = "*",
+    main: Sequence[Part] = (),
 ) -> dict[str, Dataset]:
     """Read those shifts that are wanted and on disk; one warning names the others.
 
     ``wanted`` are names or patterns such as ``"cifar10-c/*/5"``; by default those that match ``usual``.
+    ``main`` are the parts of the reference: if all of them are missing, that is said, too.
     """
-    patterns = usual.split() if wanted is None else wanted
-    chosen = {name: shift for name, shift in shifts.items() if any(fnmatch(name, p) for p in patterns)}
-    strange = [p for p in wanted or () if not any(fnmatch(name, p) for name in shifts)]
-    if strange:
-        raise unknown("shift", strange[0], shifts)
-    there = {part.name for part, _ in chosen.values() if not part.absent(root)}
-    gone = {name if part.name in there else part.name for name, (part, _) in chosen.items() if part.absent(root)}
-    if gone:
+    chosen = {name: shifts[name] for name in choose_shifts(shifts, wanted, usual)}
+    found = {name: read() for name, (part, read) in chosen.items() if not part.absent(root)}
+    there = {chosen[name][0].name for name in found}
+    gone = {name if part.name in there else part.name for name, (part, _) in chosen.items() if name not in found}
+    lines = [f"left out of the shifts: {', '.join(sorted(gone))}"] if gone else []
+    if main and all(part.absent(root) for part in main):
+        hint = too_deep(main[0], root)
+        lines = [
+            f"{' and '.join(part.name for part in main)}, the reference itself{f' ({hint})' if hint else ''}",
+            *lines,
+        ]
+    if lines:
         warnings.warn(
-            f"not on disk below {root}, so left out of the shifts: {', '.join(sorted(gone))}; benchmark.missing() says where "
-            "they come from",
+            f"not on disk below {root}: {'; '.join(lines)}; benchmark.missing() says where they come from",
             stacklevel=4,
         )
-    return {name: read() for name, (part, read) in chosen.items() if not part.absent(root)}
+    return found
+
+
+def read_json(path: Path) -> object:
+    """What a JSON file holds; Windows' editors put a mark before it."""
+    return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def check_count(name: str, found: int, expected: int, complete: bool) -> None:

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from torch.utils.data import Dataset, Subset
 from torchvision import datasets
 
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.cifar.files import read_pickle, read_python_batch
 from wiseft_nb.benchmarks.images import ListedImages
 from wiseft_nb.benchmarks.parts import Part, Source, check_count, open_part, open_shifts
-from wiseft_nb.benchmarks.splits import held_out
+from wiseft_nb.benchmarks.splits import digests_of, held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError, reason
 
+Images = ImageSet | ListedImages
 RESEARCH = "none stated, for research"
 CIFAR100 = Part(
     "cifar100",
@@ -67,7 +67,7 @@ FOOD101 = Part(
 )
 
 
-def read_cifar100(root: Path) -> tuple[list[str], Dataset, Dataset]:
+def read_cifar100(root: Path) -> tuple[list[str], Images, Images]:
     """From the python version, whose pickles are read without executing anything."""
     folder = root / "cifar-100-python"
     names = [
@@ -77,26 +77,33 @@ def read_cifar100(root: Path) -> tuple[list[str], Dataset, Dataset]:
     return [name.replace("_", " ") for name in names], train, test
 
 
-def read_cars(root: Path) -> tuple[list[str], Dataset, Dataset]:
+def read_cars(root: Path) -> tuple[list[str], Images, Images]:
     """Stanford Cars as torchvision lays it out."""
-    train, test = (datasets.StanfordCars(root, split) for split in ("train", "test"))
-    return list(train.classes), train, test
+    found = [datasets.StanfordCars(root, split) for split in ("train", "test")]
+    names = list(found[0].classes)
+    return names, *(ListedImages(root, [(Path(p), y) for p, y in part._samples], len(names)) for part in found)
 
 
-def read_dtd(root: Path) -> tuple[list[str], Dataset, Dataset]:
+def read_dtd(root: Path) -> tuple[list[str], Images, Images]:
     """Describable Textures, the first of its ten splits; its own val joins train, and is taken out again."""
     train, val, test = (datasets.DTD(root, split, partition=1) for split in ("train", "val", "test"))
-    files = [*zip(train._image_files, train._labels, strict=True), *zip(val._image_files, val._labels, strict=True)]
-    return list(train.classes), ListedImages(root, files, len(train.classes)), test
+    names = list(train.classes)
+    return names, *(ListedImages(root, files, len(names)) for files in (files_of(train, val), files_of(test)))
 
 
-def read_food101(root: Path) -> tuple[list[str], Dataset, Dataset]:
+def read_food101(root: Path) -> tuple[list[str], Images, Images]:
     """Food-101."""
-    train, test = (datasets.Food101(root, split) for split in ("train", "test"))
-    return [name.replace("_", " ") for name in train.classes], train, test
+    found = [datasets.Food101(root, split) for split in ("train", "test")]
+    names = [name.replace("_", " ") for name in found[0].classes]
+    return names, *(ListedImages(root, files_of(part), len(names)) for part in found)
 
 
-def read_sun397(root: Path) -> tuple[list[str], Dataset, Dataset]:
+def files_of(*parts: datasets.DTD | datasets.Food101) -> list[tuple[Path, int]]:
+    """The files of torchvision's datasets, with their labels."""
+    return [pair for part in parts for pair in zip(part._image_files, part._labels, strict=True)]
+
+
+def read_sun397(root: Path) -> tuple[list[str], Images, Images]:
     """SUN397, the first of its ten partitions; torchvision knows the images, not the partitions."""
     folder = root / "SUN397"
     classes = (folder / "ClassName.txt").read_text(encoding="utf-8").split()
@@ -110,7 +117,7 @@ def read_sun397(root: Path) -> tuple[list[str], Dataset, Dataset]:
 
 
 # for each: its part, how to read it, images for training and testing, classes
-SETS: dict[str, tuple[Part, Callable[[Path], tuple[list[str], Dataset, Dataset]], int, int, int]] = {
+SETS: dict[str, tuple[Part, Callable[[Path], tuple[list[str], Images, Images]], int, int, int]] = {
     "cifar100": (CIFAR100, read_cifar100, 50_000, 10_000, 100),
     "cars": (CARS, read_cars, 8_144, 8_041, 196),
     "dtd": (DTD, read_dtd, 3_760, 1_880, 47),
@@ -121,7 +128,7 @@ VALIDATION = 0.1  # of the training images
 
 
 def load_transfer_benchmark(
-    name: str, root: Path, shifts: Sequence[str] | None = None, complete: bool = True
+    name: str, root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True
 ) -> Benchmark:
     """One of ``SETS``: a tenth of the training images is held out for validation; there are no shifts.
 
@@ -131,10 +138,9 @@ def load_transfer_benchmark(
     absent = bool(part.absent(root))
 
     @functools.cache
-    def whole() -> tuple[list[str], Dataset, Dataset]:
+    def whole() -> tuple[list[str], Images, Images]:
         try:
             names, train, test = read(root)
-            labels_of(train)
         except WiseftError:
             raise
         except Exception as error:  # whatever torchvision makes of a strange tree
@@ -147,10 +153,10 @@ def load_transfer_benchmark(
             raise WiseftError(f"{name} names {len(names)} classes, expected {classes}: fetch it again")
         return names, train, test
 
-    def portion(which: int) -> Dataset:
-        labels = labels_of(whole()[1])
-        rows = held_out(labels, VALIDATION)[which]
-        return whole()[1].subset(rows) if isinstance(whole()[1], ImageSet) else Subset(whole()[1], rows.tolist())
+    def portion(which: int) -> Images:
+        train = whole()[1]
+        copies = digests_of(train.images) if isinstance(train, ImageSet) else None  # files are too many to read
+        return train.subset(held_out(labels_of(train), VALIDATION, copies=copies)[which])
 
     return Benchmark(
         name=name,
@@ -159,22 +165,16 @@ def load_transfer_benchmark(
         train=open_part(part, root, lambda: portion(0)),
         val=open_part(part, root, lambda: portion(1)),
         reference=open_part(part, root, lambda: whole()[2]),
-        shifts=open_shifts({}, root, shifts),
+        shifts=open_shifts({}, root, shifts, main=(part,)),
         reference_name=name,
         parts=(part,),
         root=root,
     )
 
 
-def labels_of(dataset: Dataset) -> np.ndarray:
-    """The labels of a dataset, without reading its images."""
-    if isinstance(dataset, ImageSet):
-        return dataset.labels
-    if isinstance(dataset, ListedImages):
-        return np.array([label for _, label in dataset.files])
-    if isinstance(dataset, datasets.StanfordCars):
-        return np.array([label for _, label in dataset._samples])
-    return np.array(dataset._labels)
+def labels_of(images: Images) -> np.ndarray:
+    """The labels of images, without reading these."""
+    return images.labels if isinstance(images, ImageSet) else np.array([label for _, label in images.files])
 
 
 BENCHMARKS = {name: functools.partial(load_transfer_benchmark, name) for name in SETS}

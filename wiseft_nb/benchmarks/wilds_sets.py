@@ -5,17 +5,18 @@ Explained in notebook 11_use_real_clip.
 
 import functools
 import importlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.base import Benchmark
+from wiseft_nb.benchmarks.images import ListedImages
 from wiseft_nb.benchmarks.parts import Part, check_count, open_part, open_shifts
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError, reason
@@ -54,21 +55,18 @@ FMOW_COUNTS = {"train": 76_863, "id_val": 11_483, "id_test": 11_327, "test": 22_
 IWILDCAM_COUNTS = {"train": 129_809, "id_val": 7_314, "id_test": 8_154, "test": 42_791}
 
 
-class WildsImages(Dataset):
-    """A split of a WILDS dataset; yields ``(PIL.Image, label)``."""
+class WildsImages(ListedImages):
+    """A split of a WILDS dataset; yields ``(PIL.Image, label)``. ``path_of`` gives the file of a sample by its number."""
 
-    def __init__(self, dataset: "WILDSDataset", split: str, metric: Metric | None = None):
+    def __init__(self, dataset: "WILDSDataset", split: str, path_of: Callable[[int], Path], metric: Metric | None):
         self.part, self.metric = dataset.get_subset(split), metric
-
-    def __len__(self) -> int:
-        return len(self.part)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        image, label, _ = self.part[index]
-        return image, int(label)
+        labels = self.part.y_array.tolist()
+        files = [(path_of(int(i)), label) for i, label in zip(self.part.indices, labels, strict=True)]
+        super().__init__(Path(dataset.data_dir), files, dataset.n_classes)
+        self.class_subset = None  # WILDS has all classes told apart, whichever occur
 
 
-def load_fmow_benchmark(root: Path, shifts: Sequence[str] | None = None, complete: bool = True) -> Benchmark:
+def load_fmow_benchmark(root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True) -> Benchmark:
     """Satellite images of 62 kinds of places; the shift ``ood`` is later years, judged by the worst region's accuracy.
 
     Explained in notebook 11_use_real_clip.
@@ -84,10 +82,14 @@ def load_fmow_benchmark(root: Path, shifts: Sequence[str] | None = None, complet
         found = [names[int(i)] for i in ood.metadata_array[:, column]]
         return WorstGroupAccuracy(found, ignored=("Other",))  # as WILDS itself does
 
-    return assemble("wilds-fmow", FMOW, root, dataset, fmow_names(), None, regions, FMOW_COUNTS, shifts, complete)
+    def path_of(number: int) -> Path:
+        return Path(dataset().root) / "images" / f"rgb_img_{dataset().full_idxs[number]}.png"
+
+    judged = (None, regions)
+    return assemble("wilds-fmow", FMOW, root, dataset, path_of, fmow_names(), judged, FMOW_COUNTS, shifts, complete)
 
 
-def load_iwildcam_benchmark(root: Path, shifts: Sequence[str] | None = None, complete: bool = True) -> Benchmark:
+def load_iwildcam_benchmark(root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True) -> Benchmark:
     """Camera-trap images of 182 species; the shift ``ood`` is other cameras; judged by macro-F1.
 
     Explained in notebook 11_use_real_clip.
@@ -97,9 +99,13 @@ def load_iwildcam_benchmark(root: Path, shifts: Sequence[str] | None = None, com
     def dataset() -> "WILDSDataset":
         return open_wilds("IWildCamDataset", "iwildcam_dataset", root, IWILDCAM)
 
+    def path_of(number: int) -> Path:
+        return Path(dataset().data_dir) / "train" / dataset()._input_array[number]
+
     names = ["species"] if IWILDCAM.absent(root) else iwildcam_names(root / IWILDCAM.files[2])
+    judged = (MacroF1(), MacroF1)
     return assemble(
-        "wilds-iwildcam", IWILDCAM, root, dataset, names, MacroF1(), MacroF1, IWILDCAM_COUNTS, shifts, complete
+        "wilds-iwildcam", IWILDCAM, root, dataset, path_of, names, judged, IWILDCAM_COUNTS, shifts, complete
     )
 
 
@@ -108,17 +114,21 @@ def assemble(
     part: Part,
     root: Path,
     dataset: "Callable[[], WILDSDataset]",
+    path_of: Callable[[int], Path],
     class_names: list[str],
-    metric: Metric | None,
-    ood_metric: Callable[[], Metric],
+    judged: tuple[Metric | None, Callable[[], Metric]],
     counts: Mapping[str, int],
-    shifts: Sequence[str] | None,
+    shifts: str | Sequence[str] | None,
     complete: bool,
 ) -> Benchmark:
-    """train, id_val, id_test and the shift; what is chosen is chosen on id_val."""
+    """train, id_val, id_test and the shift; what is chosen is chosen on id_val.
 
-    def split(of: str, judged: Metric | None = None) -> WildsImages:
-        images = WildsImages(dataset(), of, judged)
+    ``judged`` holds the metric of id_val and id_test, and what makes that of the shift.
+    """
+    metric, ood_metric = judged
+
+    def split(of: str, metric: Metric | None = None) -> WildsImages:
+        images = WildsImages(dataset(), of, path_of, metric)
         check_count(f"{name}'s split {of}", len(images), counts[of], complete)
         return images
 
@@ -129,7 +139,7 @@ def assemble(
         train=open_part(part, root, lambda: split("train")),
         val=open_part(part, root, lambda: split("id_val", metric)),
         reference=open_part(part, root, lambda: split("id_test", metric)),
-        shifts=open_shifts({"ood": (part, lambda: split("test", ood_metric()))}, root, shifts),
+        shifts=open_shifts({"ood": (part, lambda: split("test", ood_metric()))}, root, shifts, main=(part,)),
         reference_name="id_test",
         parts=(part,),
         root=root,
@@ -139,7 +149,7 @@ def assemble(
 def open_wilds(kind: str, module: str, root: Path, part: Part) -> "WILDSDataset":
     """The package's dataset; nothing is downloaded."""
     try:
-        found = getattr(importlib.import_module(f"wilds.datasets.{module}"), kind)
+        found = getattr(import_wilds(module), kind)
     except ImportError as error:
         raise WiseftError(f'{part.name} is read by the package wilds: pip install "wiseft-nb[wilds]"') from error
     try:
@@ -151,10 +161,22 @@ def open_wilds(kind: str, module: str, root: Path, part: Part) -> "WILDSDataset"
         ) from error
 
 
+def import_wilds(module: str) -> ModuleType:
+    """A module of the package; without ``outdated``, by which it would ask a package index for a newer version."""
+    known = sys.modules.get("outdated")
+    sys.modules["outdated"] = None  # importing it fails, which wilds is prepared for
+    try:
+        return importlib.import_module(f"wilds.datasets.{module}")
+    finally:
+        del sys.modules["outdated"]
+        if known is not None:
+            sys.modules["outdated"] = known
+
+
 def fmow_names() -> list[str]:
     """The categories of the package, underscores read as spaces."""
     try:
-        from wilds.datasets.fmow_dataset import categories
+        categories = import_wilds("fmow_dataset").categories
     except ImportError as error:
         raise WiseftError('fmow is read by the package wilds: pip install "wiseft-nb[wilds]"') from error
     return [name.replace("_", " ") for name in categories]

@@ -11,7 +11,7 @@ import os
 import random
 import warnings
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 from PIL import Image as PilImage
 
-from wiseft_nb.engine.cache import fingerprint
+from wiseft_nb.engine.cache import fingerprint, versions
 from wiseft_nb.engine.files import read_checked, write_checked
 from wiseft_nb.errors import WiseftError, reason, unknown
 from wiseft_nb.models.classifier import ImageClassifier
@@ -154,15 +154,6 @@ def load_like(path: Path, key: tuple) -> ImageClassifier:
             with contextlib.suppress(WiseftError):
                 return load_classifier(path, like=like)
         raise
-
-
-def versions() -> list[str]:
-    """The packages whose change may change what is kept."""
-    found = []
-    for package in ("wiseft-nb", "torch", "open_clip_torch"):
-        with contextlib.suppress(PackageNotFoundError):  # ours, where it is not installed but on the path
-            found.append(f"{package} {version(package)}")
-    return found
 
 
 def written(table: pd.DataFrame) -> bytes:

@@ -3,12 +3,17 @@
 Explained in notebook 03_interpolate.
 """
 
-from collections.abc import Callable
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from wiseft_nb.engine.nested import Batch, mapped, move
+from wiseft_nb.engine.processes import own_device
 from wiseft_nb.errors import WiseftError, unknown
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -49,23 +54,89 @@ class Compute:
         if self.micro_batch is not None and self.micro_batch < 1:
             raise WiseftError(f"Compute.micro_batch is {self.micro_batch}: expected 1 or more, or None")
 
-    def prepare(self, network: nn.Module) -> Callable[[Tensor], Tensor]:
+    def prepare(self, network: nn.Module) -> Callable[[Batch], Tensor]:
         """A function from inputs, on any device, to the network's float32 outputs on its own device.
 
         Explained in notebook 03_interpolate.
         """
-        device = next(network.parameters()).device
-        run = torch.compile(network) if self.compile else network
-        reduced = self.precision != "float32"
+        device, run = self.placed(network), self.compiled(network)
 
-        def forward(inputs: Tensor) -> Tensor:
-            inputs = inputs.to(device, non_blocking=True)
-            if self.channels_last and inputs.ndim == 4:
-                inputs = inputs.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, PRECISIONS[self.precision], enabled=reduced):
-                return run(inputs).float()
+        def forward(inputs: Batch) -> Tensor:
+            with self.autocast(device):
+                return run(self.laid_out(inputs, device)).float()
 
         return forward
 
+    def placed(self, network: nn.Module) -> torch.device:
+        """The device a network computes on: its own, or that of this process where there are several."""
+        odd = [tensor.dtype for tensor in network.state_dict().values() if tensor.dtype in (torch.half, torch.bfloat16)]
+        if odd:
+            raise WiseftError(
+                f"the network's weights are {odd[0]}, expected float32: call .float() on it first, and "
+                "Compute(precision='bfloat16') for speed"
+            )
+        here = device_of(network)
+        device = own_device(here)
+        if device != here:
+            network.to(device)
+        return device
+
+    def compiled(self, network: nn.Module) -> nn.Module:
+        """The network, built by ``torch.compile`` where that is asked for."""
+        return torch.compile(network) if self.compile else network
+
+    def laid_out(self, inputs: Batch, device: torch.device) -> Batch:
+        """Inputs on the device, images channels last where that is asked for."""
+        inputs = move(inputs, device)
+        if not self.channels_last:
+            return inputs
+        return mapped(lambda t: t.contiguous(memory_format=torch.channels_last) if t.ndim == 4 else t, inputs)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager:
+        """What to compute under; in float32 whatever the caller computes under stays in force."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, PRECISIONS[self.precision])
+
+    @property
+    def exactness(self) -> tuple[str, bool, bool]:
+        """What of all this decides the digits of a forward pass."""
+        return self.precision, self.channels_last, self.compile
+
 
 EXACT = Compute()
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's weights lie; one without any, such as an identity, computes on the CPU."""
+    first = next(itertools.chain(network.parameters(), network.buffers()), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+@contextlib.contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; afterwards every layer is in the mode it was in."""
+    before = [(layer, layer.training) for network in networks for layer in network.modules()]
+    try:
+        for network in networks:
+            network.eval()
+        yield
+    finally:
+        for layer, training in before:
+            layer.training = training
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's random numbers from a seed for a while, on every device in use; then they go on as before."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=devices):
+        reseed(seed)
+        yield
+
+
+def reseed(seed: int) -> None:
+    """Seed the CPU's generator, and those of GPUs that are in use: others would stay seeded afterwards."""
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)

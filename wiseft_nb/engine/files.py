@@ -6,7 +6,7 @@ Explained in notebook 03_interpolate.
 import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -21,39 +21,43 @@ def expanded(path: str | Path) -> Path:
 
 
 def independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors as safetensors takes them: each contiguous, and tied weights each with memory of its own."""
-    taken, own = set(), {}
+    """Tensors that share no memory, as files want them: tied weights are written twice, and read as equal."""
+    seen: set[int] = set()
+    apart = {}
     for name, tensor in tensors.items():
-        memory = (tensor.device, tensor.untyped_storage().data_ptr())
-        own[name] = tensor.detach().clone() if memory in taken else tensor.detach()
-        own[name] = own[name].contiguous()
-        taken.add(memory)
-    return own
+        tensor = tensor.detach().contiguous()
+        storage = tensor.untyped_storage()
+        shared = storage.nbytes() and (storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes)
+        apart[name] = tensor.clone() if shared else tensor
+        seen.add(apart[name].untyped_storage().data_ptr())
+    return apart
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
-    """Write a file beside its place, under a name of this process, and move it there.
-
-    Of several processes only the first writes.
-
-    ``durable`` waits until the disk has it: without, a power cut could keep the name and lose the content.
+    """Write a file beside its place and move it there; of several processes only the first writes.
 
     Raises
     ------
     WiseftError
         If there is no room or no permission; what stood at ``path`` before stands there still.
-
-    Explained in notebook 03_interpolate.
     """
-    if not is_main():
-        return
+    if is_main():
+        with replacing(path, durable) as part:
+            part.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
+    """A name beside ``path``, this process's own, to write to; afterwards it is moved to ``path``.
+
+    ``durable`` waits until the disk has it: without, a power cut could keep the name and lose the content.
+    """
     part = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            file.write(content)
-            if durable:
-                file.flush()
+        yield part
+        if durable:
+            with part.open("r+b") as file:  # Windows wants it writable
                 os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:

@@ -20,9 +20,10 @@ from torch.utils.data import DataLoader
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.benchmarks.own.folder import ImageFiles
 from wiseft_nb.engine.compute import Compute
+from wiseft_nb.engine.training import set_train_mode
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import evaluate
-from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, schedule, set_train_mode, training_batches
+from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, schedule, training_batches
 from wiseft_nb.interpolate import wise_ft
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
 from wiseft_nb.models.clip import Clip, load_clip

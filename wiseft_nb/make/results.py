@@ -35,18 +35,14 @@ SEEDS = (0, 1, 2)
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 LINEAR_RATES, LINEAR_EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 20
 ALPHAS = tuple(i / 10 for i in range(11))
+HOW = {"progress": False, "cache": True}
 REFERENCE_LOSS = 0.015  # reference accuracy one may give up against fine-tuned, for the best curve point
-
-
-def with_mean(table: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
-    """The table and the rows of its mean over shifts."""
-    return pd.concat([table, mean_of_shifts(table, benchmark.shifts)], ignore_index=True)
 
 
 def fine_tuned(zero_shot: ImageClassifier, benchmark: Benchmark, **recipe: object) -> list[ImageClassifier]:
     """One classifier a seed, each made once: a run that was killed goes on."""
     configs = [FineTuneConfig(seed=seed, **recipe) for seed in SEEDS]
-    return [fine_tune(zero_shot, benchmark, config, progress=False, cache=True) for config in configs]
+    return [fine_tune(zero_shot, benchmark, config, **HOW) for config in configs]
 
 
 def validation(models: list[ImageClassifier]) -> float:
@@ -59,12 +55,12 @@ def learning_rates(zero_shot: ImageClassifier, benchmark: Benchmark) -> pd.DataF
 
     Chosen is the largest rate that validation cannot tell from the best: within one standard error.
     """
-    tables = []
+    tables, groups = [], {MEAN: list(benchmark.shifts)}
     for lr in tqdm(LEARNING_RATES, desc="learning rates"):
         models = fine_tuned(zero_shot, benchmark, lr=lr)
         datasets = {"val": benchmark.val, **benchmark.test_sets}
-        table = sweep(zero_shot, models[0], benchmark, (0, 0.3, 0.5, 0.7, 1), datasets, progress=False, cache=True)
-        tables.append(with_mean(table, benchmark).assign(lr=lr, mean_val_accuracy=validation(models)))
+        table = sweep(zero_shot, models[0], benchmark, (0, 0.3, 0.5, 0.7, 1), datasets, groups=groups, **HOW)
+        tables.append(table.assign(lr=lr, mean_val_accuracy=validation(models)))
     rates = pd.concat(tables, ignore_index=True)
     best = rates.mean_val_accuracy.max()
     error = (best * (1 - best) / len(benchmark.val)) ** 0.5
@@ -161,8 +157,8 @@ def main() -> None:
     lr = float(rates.lr[rates.chosen].iloc[0])
     sweeps = []
     for seed, model in zip(SEEDS, fine_tuned(zero_shot, benchmark, lr=lr), strict=True):
-        table = sweep(zero_shot, model, benchmark, ALPHAS, progress=False, cache=True)
-        sweeps.append(with_mean(table, benchmark).assign(seed=seed))
+        table = sweep(zero_shot, model, benchmark, ALPHAS, groups={MEAN: list(benchmark.shifts)}, **HOW)
+        sweeps.append(table.assign(seed=seed))
     by_prompt, sweeps = prompts(clip), pd.concat(sweeps, ignore_index=True)
     linear = linear_rates(zero_shot, benchmark)
     tables = {"learning_rates": rates, "linear_rates": linear, "digits": sweeps, "prompts": by_prompt}

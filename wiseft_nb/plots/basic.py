@@ -13,6 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from wiseft_nb.errors import WiseftError
 from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
 from wiseft_nb.robustness import rows_of
 
@@ -73,6 +74,8 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
     fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6, 4))
     for i, name in enumerate(datasets):
         rows = rows_of(table, name).sort_values("alpha")
+        if rows.alpha.duplicated().any():
+            raise WiseftError(f"{name} has more than one accuracy for one alpha: draw one sweep at a time")
         colour = sns.color_palette("colorblind")[i % 10]
         ax.plot(
             rows.alpha,
@@ -80,7 +83,7 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
             marker=MARKERS[i % 10],
             ms=5,
             color=colour,
-            label=f"{name} (n={rows.n.iloc[0]:,})",
+            label=name if pd.isna(rows.n.iloc[0]) else f"{name} (n={rows.n.iloc[0]:,.0f})",
         )
         ax.fill_between(rows.alpha, 100 * rows.low, 100 * rows.high, color=colour, alpha=0.15, lw=0)
     ax.set(xlabel=r"$\alpha$   (0 zero-shot, 1 fine-tuned)", ylabel="accuracy (%)")

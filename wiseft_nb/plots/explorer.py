@@ -6,8 +6,8 @@ Explained in notebook 05_redraw_the_paper.
 import html
 import io
 import itertools
-import re
 from collections.abc import Iterable
+from xml.etree import ElementTree
 
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
@@ -21,6 +21,9 @@ from wiseft_nb.robustness.points import MEAN
 
 FULL, SUBSET = "all of ImageNet", "the shift's own classes"
 EVERYTHING = "all groups"
+SVG = "http://www.w3.org/2000/svg"
+ElementTree.register_namespace("", SVG)
+ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 KNOT = 0.7613  # ImageNet-A was filtered with a ResNet-50 of this ImageNet accuracy
 
 
@@ -114,44 +117,38 @@ def standard_line(groups: dict[str, pd.DataFrame], shift: str, reference: str, s
 
 def named_svg(fig: Figure, alt: str) -> str:
     """A figure as SVG; points of ``plot_models`` get a title, which browsers show on hovering."""
-    names, groups = {}, {}
-    for dots in fig.axes[0].collections:
-        if hasattr(dots, "names"):
-            names[dots.get_gid()] = dots.names
-            groups[dots.get_gid()] = re.sub(r" \(\d+\)$", "", dots.get_label())
     buffer = io.StringIO()
     with plt.rc_context({"svg.fonttype": "none", "svg.hashsalt": "wiseft-nb"}):
         fig.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for gid, labels in names.items():
-        text = title_points(text, gid, groups[gid], labels)
-    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+    svg = ElementTree.fromstring(buffer.getvalue())
+    svg.attrib |= {"role": "img", "aria-label": alt}
+    layers = {layer.get("id"): layer for layer in svg.iter(f"{{{SVG}}}g")}
+    for dots in fig.axes[0].collections:
+        if hasattr(dots, "names"):
+            title_points(layers[dots.get_gid()], dots.get_label().rpartition(" (")[0], dots.names)
+    return ElementTree.tostring(svg, encoding="unicode")
 
 
-def title_points(text: str, gid: str, group: str, labels: list[str]) -> str:
-    """Give the points of one layer their titles, in the order they were drawn."""
-    layer = re.search(rf'^( *)<g id="{gid}">\n(.*?)^\1</g>', text, re.DOTALL | re.MULTILINE)
-    remaining = iter(labels)
-    points, count = re.subn(
-        r"<use ([^>]*)/>", lambda use: f"<use {use[1]}><title>{html.escape(next(remaining))}</title></use>", layer[2]
-    )
-    if count != len(labels):
-        raise WiseftError(f"{group} has {len(labels)} models, but {count} points were drawn")
-    opened = f'<g id="{gid}" data-group="{html.escape(group)}">'
-    return f"{text[: layer.start()]}{opened}\n{points}</g>{text[layer.end() :]}"
+def title_points(layer: ElementTree.Element, group: str, names: list[str]) -> None:
+    """Give the points of one layer their titles, in the order they were drawn, and the layer its group."""
+    points = list(layer.iter(f"{{{SVG}}}use"))
+    if len(points) != len(names):
+        raise WiseftError(f"{group} has {len(names)} models, but {len(points)} points were drawn")
+    layer.set("data-group", group)
+    for point, name in zip(points, names, strict=True):
+        ElementTree.SubElement(point, f"{{{SVG}}}title").text = name
 
 
 def only_layer(text: str, group: str) -> str:
-    """The frame with the points of one group and of the standard models; the rest made transparent."""
+    """The frame with the points of one group and of the standard models; the rest hidden."""
     if group == EVERYTHING:
         return text
-
-    def fade(layer: re.Match) -> str:
-        shown = html.unescape(layer[2]) == group or layer[2].startswith("standard")
-        return layer[0] if shown else f'<g id="{layer[1]}" data-group="{layer[2]}" display="none">'
-
-    return re.sub(r'<g id="([^"]*)" data-group="([^"]*)">', fade, text)
+    svg = ElementTree.fromstring(text)
+    for layer in svg.iterfind(".//*[@data-group]"):
+        name = layer.get("data-group")
+        if name != group and not name.startswith("standard"):
+            layer.set("display", "none")
+    return ElementTree.tostring(svg, encoding="unicode")
 
 
 def static_twin(

@@ -61,12 +61,7 @@ def plot_robustness(
     draw_points(ax, models, fmt="o", color=GREY, ms=4, alpha=0.8, label=f"standard models ({len(models)})")
     draw_line(ax, baseline)
     add_curve(ax, curve, shift, reference)
-    counts = {name: rows_of(curve, name).n.iloc[0] for name in (reference, shift)}
-    ax.set(
-        xlabel=f"{reference} accuracy (%, n={counts[reference]:,})",
-        ylabel=f"{shift} accuracy (%, n={counts[shift]:,})",
-        title=shift,
-    )
+    ax.set(xlabel=axis_label(curve, reference), ylabel=axis_label(curve, shift), title=shift)
     sns.despine(ax=ax)
     return fig, ax
 
@@ -175,7 +170,7 @@ def add_model(ax: Axes, name: str, x: float, y: float, n: tuple[int, int] | None
     row = {}
     for axis, value, count in zip("xy", (x, y), n or (None, None), strict=True):
         value = float(check_fractions(value, f"{axis} of {name!r}"))
-        low, high = accuracy_interval(round(value * count), count) if count else (value, value)
+        low, high = accuracy_interval(round(value * count), count) if count else (np.nan, np.nan)
         row |= {axis: value, f"{axis}_low": low, f"{axis}_high": high}
     draw_points(ax, pd.DataFrame([row]), fmt="P", ms=11, color=color, mec="black", zorder=6, label=name)
     ax.annotate(name, (x, y), xytext=(7, -11), textcoords="offset points", fontsize=9, color="black", zorder=7)
@@ -228,8 +223,14 @@ def labels_of(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(label=label)
 
 
+def axis_label(table: pd.DataFrame, dataset: str) -> str:
+    """What an axis shows, with the number of images where the table knows it."""
+    n = rows_of(table, dataset).n.iloc[0]
+    return f"{dataset} accuracy (%)" if pd.isna(n) else f"{dataset} accuracy (%, n={n:,.0f})"
+
+
 def draw_points(ax: Axes, points: pd.DataFrame, **style) -> None:
-    """Points with their intervals on both axes."""
+    """Points with their intervals on both axes; a point whose interval is not known (NaN) has none."""
     errors = {
         f"{axis}err": [
             (points[axis] - points[f"{axis}_low"]).clip(lower=0),
@@ -250,7 +251,8 @@ def scale_axes(ax: Axes, scale: str, points: pd.DataFrame) -> None:
     ax.set_xscale("function", functions=(transform, backward))
     ax.set_yscale("function", functions=(transform, backward))
     for axis, name in ((ax.xaxis, "x"), (ax.yaxis, "y")):
-        low, high = points[f"{name}_low"].min(), min(points[f"{name}_high"].max(), 0.999)
+        ends = points[[name, f"{name}_low", f"{name}_high"]]  # without an interval there is the point
+        low, high = ends.min(axis=None), min(ends.max(axis=None), 0.999)
         low, high = (
             backward(np.array([transform(low) - 0.1, transform(high) + 0.1])) if scale != "linear" else (low, high)
         )

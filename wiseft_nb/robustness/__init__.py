@@ -1,7 +1,7 @@
 """Tidy table + baseline -> effective robustness.
 
-``baseline`` fits the line of the standard models; ``points`` lays accuracies side by side and measures
-how far they are from it.
+``tidy`` checks tables and lays accuracies side by side; ``baseline`` fits the line of the standard
+models; ``points`` measures how far accuracies are from it.
 
 Explained in notebooks 04_measure_robustness and 05_redraw_the_paper.
 """
@@ -10,20 +10,17 @@ import pandas as pd
 
 from wiseft_nb.errors import unknown
 from wiseft_nb.paths import DATA
-from wiseft_nb.robustness.baseline import SCALES, Baseline, check_fractions, fit_baseline
+from wiseft_nb.robustness.baseline import SCALES, Baseline, fit_baseline
 from wiseft_nb.robustness.points import (
     MEAN,
     below_chord,
-    check_axis,
     effective_robustness,
     fit_table,
     mean_of_shifts,
     relative_robustness,
-    rows_of,
-    side_by_side,
     standard_by_testbed_rule,
-    with_intervals,
 )
+from wiseft_nb.robustness.tidy import check_axis, check_fractions, rows_of, side_by_side, with_intervals
 
 __all__ = [
     "MEAN",

@@ -13,7 +13,10 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.intervals import check_confidence
+from wiseft_nb.robustness.tidy import check_fractions, matched
 
+HUGE = 1e300  # stands for the logit of 1: infinity times a slope of 0, or less itself, is no number
 SCALES = {"logit": (logit, expit), "probit": (norm.ppf, norm.cdf), "linear": (np.asarray, np.asarray)}
 
 
@@ -45,7 +48,7 @@ class Baseline:
         What is added to the slope above the knot.
     shift, reference : str
         Names of the two axes, where known.
-    draws : array (draws, coefficients)
+    draws : array (draws, coefficients), or None
         Coefficients of the bootstrap lines.
 
     Explained in notebook 04_measure_robustness.
@@ -70,21 +73,25 @@ class Baseline:
 
     def predict(self, x: ArrayLike) -> np.ndarray:
         """Accuracy under shift expected of a standard model with reference accuracy x (fractions)."""
-        return self._lines(check_fractions(x, "x"), np.array([[self.intercept, self.slope, self.bend]]))[0]
+        return self.line(check_fractions(x, "x"), self.intercept, self.slope, self.bend)
 
     def effective_robustness(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """rho = y - beta(x): accuracy under shift beyond the baseline, as a fraction.
 
-        Taori et al. 2020 (arXiv 2007.00644), equation 1; Wortsman et al. 2022, section 2.
+        Taori et al. 2020 (arXiv 2007.00644), equation 1; Wortsman et al. 2022, section 2. Two Series are
+        matched by their labels, in the order of x.
         """
+        x, y = matched(x, y)
         return check_fractions(y, "y") - self.predict(x)
 
     def predict_draws(self, x: ArrayLike) -> np.ndarray:
         """``predict`` by every bootstrap line: ``(draws, *shape of x)``."""
-        return self._lines(check_fractions(x, "x"), self._bootstrap())
+        x = check_fractions(x, "x")
+        return self.line(x, *(c.reshape(-1, *(1,) * x.ndim) for c in self.bootstrap().T))
 
     def band(self, x: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Pointwise interval of the line, by the percentile bootstrap over models: ``(low, high)``."""
+        check_confidence(confidence)
         tail = (1 - confidence) / 2
         low, high = np.quantile(self.predict_draws(x), [tail, 1 - tail], axis=0)
         return low, high
@@ -94,20 +101,23 @@ class Baseline:
         x = check_fractions(x, "x")
         return (x < self.x_min) | (x > self.x_max)
 
-    def _bootstrap(self) -> np.ndarray:
+    def bootstrap(self) -> np.ndarray:
+        """Coefficients of the bootstrap lines; says how to get them where there are none."""
         if self.draws is None:
-            raise WiseftError("this baseline has no bootstrap draws: make it with fit_baseline")
+            raise WiseftError(
+                "this baseline has no bootstrap draws, so no interval: make it with fit_baseline(draws=1000)"
+            )
         return self.draws
 
-    def _lines(self, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    def line(self, x: np.ndarray, intercept: ArrayLike, slope: ArrayLike, bend: ArrayLike = 0.0) -> np.ndarray:
+        """Accuracies on the lines of these coefficients, on this one's scale and with its knot."""
         forward, backward = SCALES[self.scale]
         with np.errstate(divide="ignore"):
-            u = forward(x)
-        intercept, slope, *bend = (c.reshape(-1, *(1,) * np.ndim(u)) for c in coefficients.T)
-        value = intercept + slope * u
-        if self.knot is not None:
-            value = value + bend[0] * np.maximum(u - forward(self.knot), 0)
-        return backward(value)
+            u = np.clip(forward(x), -HUGE, HUGE)
+        if self.knot is None:
+            return backward(intercept + slope * u)
+        k = forward(self.knot)
+        return backward(intercept + slope * np.minimum(u, k) + (slope + bend) * np.maximum(u - k, 0))
 
 
 def fit_baseline(
@@ -126,7 +136,8 @@ def fit_baseline(
     Parameters
     ----------
     x, y : array of float
-        Accuracy of each model on the reference and under shift, as fractions.
+        Accuracy of each model on the reference and under shift, as fractions. Two Series are matched by
+        their labels.
     scale : {"logit", "probit", "linear"}
     knot : float, optional
         Reference accuracy at which the line may bend: two pieces that meet there. ImageNet-A needs it,
@@ -134,7 +145,7 @@ def fit_baseline(
     names : sequence of str, optional
         Names of the models, to say which are left out; by default the index of x where it is a Series.
     draws, seed : int
-        Bootstrap: how many times the models are drawn anew.
+        Bootstrap: how many times the models are drawn anew; with 0 the line has no band.
     shift, reference : str
         Names of the axes.
 
@@ -145,7 +156,8 @@ def fit_baseline(
     Raises
     ------
     WiseftError
-        For values outside [0, 1] or not finite, fewer than three points, or equal x.
+        For values outside [0, 1] or not finite, fewer than three points, equal x, or Series of different
+        models.
 
     Examples
     --------
@@ -157,10 +169,15 @@ def fit_baseline(
     """
     if scale not in SCALES:
         raise unknown("scale", scale, SCALES)
+    if draws < 0:
+        raise WiseftError(f"draws is {draws}: expected 0 or more")
+    x, y = matched(x, y)
     names = x.index if names is None and isinstance(x, pd.Series) else names
     x, y = np.atleast_1d(check_fractions(x, "x")), np.atleast_1d(check_fractions(y, "y"))
     if x.shape != y.shape:
         raise WiseftError(f"x has {x.size} models and y {y.size}: give both accuracies of every model")
+    if names is not None and len(names := list(names)) != x.size:
+        raise WiseftError(f"there are {len(names)} names for {x.size} models: give one for each, in the order of x")
     forward = SCALES[scale][0]
     with np.errstate(divide="ignore"):
         u, v = forward(x), forward(y)
@@ -195,7 +212,7 @@ def fit_baseline(
         bend=float(coefficients[2]) if knot is not None else 0.0,
         shift=shift,
         reference=reference,
-        draws=bootstrap_lines(design, v, draws, seed),
+        draws=bootstrap_lines(design, v, draws, seed) if draws else None,
     )
 
 
@@ -221,20 +238,3 @@ def bootstrap_lines(design: np.ndarray, v: np.ndarray, draws: int, seed: int) ->
     lines = np.linalg.solve(gram[good], np.einsum("dni,dn->di", a[good], b[good])[..., None])[..., 0]
     lines[:, 0] -= lines[:, 1] * centre
     return lines
-
-
-def check_fractions(values: ArrayLike, name: str) -> np.ndarray:
-    """Accuracies as floats; refuses NaN and what lies outside [0, 1], percent above all."""
-    values = np.asarray(values, dtype=float)
-    if np.isnan(values).any():
-        raise WiseftError(f"{name} holds NaN: leave out models that were not evaluated")
-    if values.size and (values.min() < 0 or values.max() > 1):
-        worst = values.max() if values.max() > 1 else values.min()
-        hint = "check the table"
-        if 1 < worst <= 100:
-            hint = (
-                f"{worst:g} read as a fraction is {100 * worst:g} %, which cannot be; "
-                f"{worst:g} read as percent is {worst / 100:g}: divide by 100"
-            )
-        raise WiseftError(f"{name} holds {worst:g}, but an accuracy is a fraction between 0 and 1; {hint}")
-    return values

@@ -1,66 +1,21 @@
-"""Accuracies side by side, and how far they lie from the line of standard models.
+"""How far accuracies lie from the line of standard models, from where one started, from their chord; their mean.
 
 Explained in notebook 05_redraw_the_paper.
 """
 
-import re
 from collections.abc import Iterable, Sequence
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import confint_proportions_2indep
 
-from wiseft_nb.errors import WiseftError
-from wiseft_nb.intervals import Z
-from wiseft_nb.robustness.baseline import SCALES, Baseline, check_fractions, fit_baseline
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.intervals import MEAN, Z
+from wiseft_nb.robustness.baseline import Baseline, fit_baseline
+from wiseft_nb.robustness.tidy import check_columns, check_fractions, joined, matched, rows_of
 
-MEAN = "mean of shifts"
-
-
-def rows_of(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The rows of one dataset; says which there are if it is not among them."""
-    rows = table[table.dataset == dataset]
-    if rows.empty:
-        raise WiseftError(f"the table has no dataset {dataset!r}: it has {sorted(set(table.dataset))}")
-    return rows
-
-
-def check_axis(shift: str, reference: str) -> None:
-    """Refuse a class-subset x axis that belongs to another shift."""
-    found = re.fullmatch(r".* \(classes of (.*)\)", reference)
-    if found and not shift.startswith(found[1]):
-        raise WiseftError(
-            f"{reference!r} scores the reference on the classes of {found[1]}, and {shift} has others: "
-            "take the subset of the shift itself, or the full reference"
-        )
-
-
-def side_by_side(table: pd.DataFrame, shift: str, reference: str, key: str | list[str]) -> pd.DataFrame:
-    """x (reference) and y (shift) with their intervals, one row a ``key``."""
-    check_axis(shift, reference)
-    columns = {"accuracy": "", "low": "_low", "high": "_high"}
-    parts = [
-        rows_of(table, name).set_index(key)[list(columns)].rename(columns=lambda c, axis=axis: axis + columns[c])
-        for name, axis in ((reference, "x"), (shift, "y"))
-    ]
-    for part, name in zip(parts, (reference, shift), strict=True):
-        if part.index.has_duplicates:
-            twice = part.index[part.index.duplicated()][0]
-            raise WiseftError(f"{name} has more than one accuracy for {key} {twice!r}: say which rows, or a finer key")
-    return pd.concat(parts, axis=1, join="inner").assign(shift=shift, reference=reference)
-
-
-def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
-    """Add low and high, the 95 % Clopper-Pearson interval that accuracy and n imply.
-
-    Rows without n get none.
-    """
-    accuracy, n = check_fractions(table.accuracy, "accuracy"), table.n.astype(float).to_numpy()
-    known = np.isfinite(n)
-    low, high = np.full(len(table), np.nan), np.full(len(table), np.nan)
-    low[known], high[known] = proportion_confint(np.round(accuracy[known] * n[known]), n[known], method="beta")
-    # published figures are rounded: the interval holds the figure itself
-    return table.assign(low=np.fmin(low, accuracy), high=np.fmax(high, accuracy))
+POINT = ("x", "x_low", "x_high", "y", "y_low", "y_high")
 
 
 def standard_by_testbed_rule(table: pd.DataFrame) -> pd.DataFrame:
@@ -93,9 +48,7 @@ def fit_table(
 
     Explained in notebook 05_redraw_the_paper.
     """
-    check_axis(shift, reference)
-    accuracy = [rows_of(table, name).set_index(key).accuracy for name in (reference, shift)]
-    models = pd.concat(accuracy, axis=1, join="inner", keys=["x", "y"])
+    models = joined(table, shift, reference, key, {"accuracy": ""})
     return fit_baseline(models.x, models.y, scale, knot, shift=shift, reference=reference)
 
 
@@ -115,36 +68,27 @@ def effective_robustness(baseline: Baseline, points: pd.DataFrame, seed: int = 0
     Returns
     -------
     pandas.DataFrame
-        ``points`` with expected (beta of x), rho, rho_low, rho_high (95 %), and extrapolated: whether x
-        lies beyond the models the line was fitted to.
+        ``points`` with expected (beta of x), rho, rho_low, rho_high (95 %; NaN where a point has no
+        interval), and extrapolated: whether x lies beyond the models the line was fitted to.
 
     Explained in notebook 05_redraw_the_paper.
     """
+    check_columns(points, POINT, "side_by_side lays a tidy table out as points")
     check_same_axes(baseline, points)
     rng = np.random.default_rng(seed)
-    lines = baseline.draws[rng.integers(len(baseline.draws), size=len(baseline.draws))]
+    lines = baseline.bootstrap()
+    lines = lines[rng.integers(len(lines), size=len(lines))]
     x, y = (draw(points, axis, len(lines), rng) for axis in "xy")
-    rho = np.stack([y[:, i] - one_each(baseline, x[:, i], lines) for i in range(len(points))], axis=1)
-    low, high = np.quantile(rho, [0.025, 0.975], axis=0)
-    expected = baseline.predict(points.x)
-    value = check_fractions(points.y, "y") - expected
+    drawn = y - baseline.line(np.clip(x, 1e-9, 1 - 1e-9), *(coefficient[:, None] for coefficient in lines.T))
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    rho = baseline.effective_robustness(points.x, points.y)
     return points.assign(
-        expected=expected,
-        rho=value,
-        rho_low=np.minimum(low, value),
-        rho_high=np.maximum(high, value),
+        expected=baseline.predict(points.x),
+        rho=rho,
+        rho_low=np.minimum(low, rho),
+        rho_high=np.maximum(high, rho),
         extrapolated=baseline.extrapolates(points.x),
     )
-
-
-def one_each(baseline: Baseline, x: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Line i at x i."""
-    forward, backward = SCALES[baseline.scale]
-    u = forward(np.clip(x, 1e-9, 1 - 1e-9))
-    value = lines[:, 0] + lines[:, 1] * u
-    if baseline.knot is not None:
-        value = value + lines[:, 2] * np.maximum(u - forward(baseline.knot), 0)
-    return backward(value)
 
 
 def draw(points: pd.DataFrame, axis: str, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -178,25 +122,30 @@ def relative_robustness(
     Parameters
     ----------
     accuracy, n : sequence
-        Of each model under the shift, as a fraction, and the number of images.
+        Of each model under the shift, as a fraction, and the number of images. Two Series are matched by
+        their labels.
     start_accuracy, start_n
         The same of the model before the intervention.
 
     Returns
     -------
     pandas.DataFrame
-        tau, tau_low, tau_high.
+        tau, tau_low, tau_high; no interval (NaN) where a number of images is not known.
 
     Explained in notebook 05_redraw_the_paper.
     """
+    accuracy, n = matched(accuracy, n)
     accuracy, start = check_fractions(accuracy, "accuracy"), float(check_fractions(start_accuracy, "start_accuracy"))
-    counts = [round(a * m) for a, m in zip(accuracy, n, strict=True)]
-    ends = [
-        confint_proportions_2indep(c, m, round(start * start_n), start_n, compare="diff", method="newcomb")
-        for c, m in zip(counts, n, strict=True)
-    ]
-    low, high = np.array(ends).reshape(-1, 2).T
-    return pd.DataFrame({"tau": accuracy - start, "tau_low": low, "tau_high": high})
+    n, start_n = (
+        pd.to_numeric(pd.Series(counts), errors="coerce").to_numpy(float, na_value=np.nan) for counts in (n, [start_n])
+    )
+    if accuracy.shape != n.shape:
+        raise WiseftError(f"there are {accuracy.size} accuracies and {n.size} numbers of images: give one for each")
+    ends = np.full((len(n), 2), np.nan)
+    for i in np.flatnonzero(np.isfinite(n + start_n)):
+        right, start_right = round(accuracy[i] * n[i]), round(start * start_n[0])
+        ends[i] = confint_proportions_2indep(right, n[i], start_right, start_n[0], compare="diff", method="newcomb")
+    return pd.DataFrame({"tau": accuracy - start, "tau_low": ends[:, 0], "tau_high": ends[:, 1]})
 
 
 def below_chord(table: pd.DataFrame, run: list[str], tolerance: float = 0.001) -> pd.DataFrame:
@@ -221,15 +170,21 @@ def below_chord(table: pd.DataFrame, run: list[str], tolerance: float = 0.001) -
     Explained in notebook 05_redraw_the_paper.
     """
     keys = [*run, "dataset"]
+    check_columns(table, [*keys, "alpha", "accuracy"], "give tidy sweeps, and the columns that tell them apart")
+    if table.duplicated([*keys, "alpha"]).any():
+        raise WiseftError(f"{run} do not tell the sweeps apart: some alpha occurs twice; name a finer run")
     ends = [table[table.alpha == end].set_index(keys).accuracy.rename(f"end_{end}") for end in (0, 1)]
-    joined = table.join(ends[0], on=keys, how="inner").join(ends[1], on=keys, how="inner")
-    chord = (1 - joined.alpha) * joined.end_0 + joined.alpha * joined.end_1
-    gap = joined.accuracy - chord
-    return joined.drop(columns=["end_0", "end_1"]).assign(chord=chord, gap=gap, violated=gap < -tolerance - 1e-9)
+    both = table.join(ends[0], on=keys, how="inner").join(ends[1], on=keys, how="inner")
+    chord = (1 - both.alpha) * both.end_0 + both.alpha * both.end_1
+    gap = both.accuracy - chord
+    return both.drop(columns=["end_0", "end_1"]).assign(chord=chord, gap=gap, violated=gap < -tolerance - 1e-9)
 
 
 def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
     """The mean accuracy over shifts, for every other column (such as alpha or model).
+
+    The interval takes the shifts as independent. Where they are made of the same images, it is too
+    narrow; ``sweep(..., groups=)`` draws the images themselves anew.
 
     Parameters
     ----------
@@ -243,15 +198,57 @@ def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
         Like ``table``, dataset ``"mean of shifts"``. The interval is the normal one for a mean of
         independent proportions; n is the number of images altogether.
 
+    Raises
+    ------
+    WiseftError
+        If something lacks one of the shifts, has it twice, or has no accuracy or n there: a mean of fewer
+        is another figure.
+
     Explained in notebook 03_interpolate.
     """
-    chosen = table[table.dataset.isin(list(shifts))]
+    check_columns(table, ["dataset", "accuracy", "n", "low", "high"], "give a tidy one")
+    shifts = check_shifts(shifts, set(table.dataset))
+    chosen = table[table.dataset.isin(shifts)]
     keys = [c for c in table.columns if c not in ("dataset", "accuracy", "n", "low", "high")]
     chosen = chosen.assign(variance=chosen.accuracy * (1 - chosen.accuracy) / chosen.n)
-    mean = chosen.groupby(keys, sort=False, dropna=False).agg(
-        accuracy=("accuracy", "mean"), n=("n", "sum"), k=("n", "size"), variance=("variance", "sum")
-    )
+    groups = chosen.groupby(keys or (lambda row: 0), sort=False, dropna=False)
+    check_complete(chosen, groups.ngroup(), keys, shifts)
+    check_fractions(chosen.accuracy, "accuracy")
+    mean = groups.agg(accuracy=("accuracy", "mean"), n=("n", "sum"), variance=("variance", "sum"))
     mean = mean.reset_index().assign(dataset=MEAN)
-    margin = Z * np.sqrt(mean.variance) / mean.k
+    margin = Z * np.sqrt(mean.variance) / len(shifts)
     mean = mean.assign(low=(mean.accuracy - margin).clip(0, 1), high=(mean.accuracy + margin).clip(0, 1))
     return mean[table.columns]
+
+
+def check_shifts(shifts: Iterable[str], known: set[str]) -> list[str]:
+    """The names of shifts as a list: at least one, each once, all known."""
+    if isinstance(shifts, str):
+        raise WiseftError(f"shifts is the text {shifts!r}: give a list of names, such as [{shifts!r}]")
+    shifts = list(shifts)
+    if not shifts:
+        raise WiseftError(f"there is no shift to take the mean of: name some of {', '.join(sorted(known))}")
+    for shift in shifts:
+        if shift not in known:
+            raise unknown("shift", shift, known)
+        if shifts.count(shift) > 1:
+            raise WiseftError(f"the shift {shift!r} is named {shifts.count(shift)} times: name each once")
+    return shifts
+
+
+def check_complete(chosen: pd.DataFrame, group: pd.Series, keys: Sequence[str], shifts: Sequence[str]) -> None:
+    """Refuse a mean of fewer shifts, of one counted twice, or of what was not measured."""
+
+    def refuse(row: pd.Series, what: str) -> NoReturn:
+        who = ", ".join(f"{key} {row[key]}" for key in keys) or "the table"
+        raise WiseftError(f"{who} has {what}: complete the table, or leave that shift or those rows out")
+
+    for column in ("accuracy", "n"):
+        unknown_there = chosen[chosen[column].isna()]
+        if len(unknown_there):
+            refuse(unknown_there.iloc[0], f"no {column} for {unknown_there.dataset.iloc[0]!r}")
+    count = pd.crosstab(group, chosen.dataset).reindex(columns=list(shifts))
+    for times, what in ((count == 0, "no row for"), (count > 1, "more than one row for")):
+        if times.any(axis=None):
+            first = times.index[times.any(axis=1)][0]
+            refuse(chosen[group == first].iloc[0], f"{what} {', '.join(map(repr, count.columns[times.loc[first]]))}")

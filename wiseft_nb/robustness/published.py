@@ -7,6 +7,7 @@ Explained in notebook 05_redraw_the_paper.
 """
 
 from collections.abc import Mapping
+from numbers import Integral
 
 import pandas as pd
 
@@ -112,18 +113,25 @@ def own_model(
         if dataset not in IMAGES:
             raise unknown("dataset", dataset, IMAGES)
         if isinstance(value, tuple):
-            correct, n = value
+            if len(value) != 2 or not all(isinstance(count, Integral) for count in value):
+                raise WiseftError(
+                    f"{dataset}: {value} is no pair of whole numbers, (images classified correctly, all images); "
+                    "give that, or the accuracy alone as a fraction"
+                )
+            (correct, n), accuracy = value, None
         else:
-            check_fractions(value, f"the accuracy on {dataset}")
-            correct, n = round(value * IMAGES[dataset]), IMAGES[dataset]
-        low, high = accuracy_interval(correct, n)
-        accuracy = correct / n if isinstance(value, tuple) else value
-        rows.append(("your own", name, "", "your own", alpha, dataset, accuracy, n, low, high))
+            accuracy, n = float(check_fractions(value, f"the accuracy on {dataset}")), IMAGES[dataset]
+            correct = round(accuracy * n)
+        interval = accuracy_interval(correct, n)
+        accuracy = correct / n if accuracy is None else accuracy
+        rows.append(("your own", name, "", "your own", alpha, dataset, accuracy, n, *interval))
     return pd.DataFrame(rows, columns=[*SCHEMA, "low", "high"])
 
 
 def with_mean(table: pd.DataFrame) -> pd.DataFrame:
     """Intervals, and rows for the mean of the paper's five shifts where a model has all five.
+
+    ``.attrs["left_out"]`` holds the names of the models that have some of the five, not all.
 
     Explained in notebook 05_redraw_the_paper.
     """
@@ -133,7 +141,10 @@ def with_mean(table: pd.DataFrame) -> pd.DataFrame:
     keys = [*KEY, "alpha"]
     five = table[table.dataset.isin(SHIFTS)]
     complete = five.groupby(keys, dropna=False).dataset.transform("nunique") == len(SHIFTS)
-    return pd.concat([table, mean_of_shifts(five[complete], SHIFTS)], ignore_index=True)
+    mean = [mean_of_shifts(five[complete], SHIFTS)] if complete.any() else []
+    table = pd.concat([table, *mean], ignore_index=True)
+    table.attrs["left_out"] = tuple(five.model[~complete].unique())
+    return table
 
 
 def model_groups() -> dict[str, pd.DataFrame]:

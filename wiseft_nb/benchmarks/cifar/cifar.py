@@ -26,7 +26,7 @@ from wiseft_nb.benchmarks.cifar.parts import (
     cifar10_c,
 )
 from wiseft_nb.benchmarks.parts import NotOnDisk, Part, check_count, first_on_disk, open_shifts
-from wiseft_nb.benchmarks.splits import held_out
+from wiseft_nb.benchmarks.splits import digests_of, held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError
 
@@ -42,7 +42,7 @@ ABOUT = {
 }
 
 
-def load_cifar10_benchmark(root: Path, shifts: Sequence[str] | None = None, complete: bool = True) -> Benchmark:
+def load_cifar10_benchmark(root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True) -> Benchmark:
     """CIFAR-10 with CIFAR-10.1, CIFAR-10.2, CIFAR-10-C and STL-10 as shifts.
 
     Validation data are 5,000 training images, a tenth of each class, always the same. Shifts are named
@@ -59,7 +59,7 @@ def load_cifar10_benchmark(root: Path, shifts: Sequence[str] | None = None, comp
         reference = read_test(read, root, complete)
     known, parts = shifts_known(root, complete)
     usual = ["cifar10.*", "stl10", *(f"cifar10-c/{corruption}/3" for corruption in CORRUPTIONS)]
-    opened = open_shifts(known, root, shifts, " ".join(usual))
+    opened = open_shifts(known, root, shifts, " ".join(usual), (part,))
     corrupted = {
         name: "CIFAR-10's test images, {1}, severity {2} of 5".format(*name.split("/"))
         for name in opened
@@ -102,7 +102,7 @@ def read_training(read: Callable, root: Path, complete: bool) -> tuple[ImageSet,
     images, labels = read(root, [f"data_batch_{i}" for i in range(1, 6)])
     check_count("CIFAR-10's training set", len(labels), 50_000, complete)
     whole = labelled(images, labels, root)
-    train, val = held_out(labels, VALIDATION)
+    train, val = held_out(labels, VALIDATION, copies=digests_of(images))
     return whole.subset(train), whole.subset(val)
 
 

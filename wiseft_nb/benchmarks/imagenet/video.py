@@ -3,12 +3,11 @@
 Explained in notebook 11_use_real_clip.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wiseft_nb.benchmarks.images import ImagesLater
-from wiseft_nb.benchmarks.parts import check_count
+from wiseft_nb.benchmarks.parts import check_count, read_json
 from wiseft_nb.errors import WiseftError, reason
 from wiseft_nb.metrics import PmK
 
@@ -24,7 +23,7 @@ def read_vid_robust(folder: Path, k: int, wnids: Sequence[str], complete: bool =
     """
     try:
         pmsets, labels, vid, merged = (
-            json.loads((folder / name).read_text(encoding="utf-8"))
+            read_json(folder / name)
             for name in (
                 "metadata/pmsets.json",
                 "metadata/labels.json",

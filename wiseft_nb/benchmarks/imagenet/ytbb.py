@@ -3,13 +3,13 @@
 Explained in notebook 11_use_real_clip.
 """
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from wiseft_nb.benchmarks.imagenet.video import judged_frames
 from wiseft_nb.benchmarks.images import ImagesLater
+from wiseft_nb.benchmarks.parts import read_json
 from wiseft_nb.errors import WiseftError, reason
 
 # Which notes make a pair of frames unlike, as the dataset's evaluation has them
@@ -38,8 +38,8 @@ def read_ytbb_robust(folder: Path, k: int) -> ImagesLater:
     """
     place = folder / "metadata"
     try:
-        names = {int(i): name for i, name in read(place / "ytbb_class_index.json").items()}
-        classes = {int(i): tuple(them) for i, them in read(place / "rev_class_idx_map.json").items()}
+        names = {int(i): name for i, name in read_json(place / "ytbb_class_index.json").items()}
+        classes = {int(i): tuple(them) for i, them in read_json(place / "rev_class_idx_map.json").items()}
         first = first_labels(place / "ytbb_robustness_test_anchors_full.csv")
         pairs = {key: notes for key, notes in notes_of(place / "pmk_labels.json").items() if "," in key}
         bad = {key.split(",")[0] for key, notes in pairs.items() if "bad-anchor" in notes}
@@ -62,14 +62,9 @@ def read_ytbb_robust(folder: Path, k: int) -> ImagesLater:
     return judged_frames(folder / "ytbb_videos", neighbours, accepted, groups)
 
 
-def read(path: Path) -> dict:
-    """A JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def notes_of(path: Path) -> dict[str, set[str]]:
     """The reviewers' notes on each frame, or pair of frames; of several reviews the last."""
-    said = read(path)
+    said = read_json(path)
     return {short(row["key"]): {said["labels"][i] for i in row["labels"]} for row in said["annotations"]}
 
 

@@ -1,7 +1,8 @@
 """A benchmark of your own: a folder of images, or a table of them. No class to write.
 
     my-benchmark/
-        train/cat/*.png     and test/ (or reference/), laid out alike; val/ is taken out of train if it is not there
+        train/cat/*.png     and test/ (or reference/), laid out alike; val/ (or valid/, validation/, dev/) is
+                            taken out of train if it is not there
         shifts/night/cat/*.png
         benchmark.json      {"class_names": ["cat", "dog"], "templates": ["a photo of a {}."]}; may be absent
 
@@ -10,51 +11,44 @@
     my-table.csv            path,label,split with the splits train, val, test and shift:night; without
                             the column split: shared out
 
-A shift may lack classes: then only those it has are told apart there. Without ``benchmark.json`` the
+Images may lie at any depth of a class folder. Copies of one image stay together where images are shared
+out. A shift may lack classes: then only those it has are told apart there. Without ``benchmark.json`` the
 names of the folders, or the labels, are the class names, an underscore read as a space; numbers are
-sorted as numbers.
+sorted as numbers. Images that lie where they are not read are refused, too.
 
 Explained in notebook 11_use_real_clip.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
+from wiseft_nb.benchmarks.base import Benchmark
+from wiseft_nb.benchmarks.images import ListedImages
+from wiseft_nb.benchmarks.listing import folders_in, list_images, not_taken, strays_in
+from wiseft_nb.benchmarks.own.about import About, in_class_order, read_about
+from wiseft_nb.benchmarks.own.assemble import SPLITS, Files, assemble
+from wiseft_nb.benchmarks.parts import choose_shifts
+from wiseft_nb.errors import WiseftError
 
-from wiseft_nb.benchmarks.base import Benchmark, check_class_names
-from wiseft_nb.benchmarks.images import ListedImages, images_in
-from wiseft_nb.benchmarks.own.problems import refuse_problems
-from wiseft_nb.benchmarks.splits import held_out
-from wiseft_nb.benchmarks.templates import load_templates
-from wiseft_nb.errors import WiseftError, reason
-
-VAL, TEST = 0.1, 0.1  # shares of what is shared out
-Files = list[tuple[Path, int]]
+LAYOUT = f"lay it out as {__name__} says"
 
 
 class ImageFiles(ListedImages):
-    """Image files in one folder a class."""
+    """Image files in one folder a class; ``others`` are files there that were not taken."""
 
     def __init__(self, folder: Path, class_names: Sequence[str], class_folders: Sequence[str] | None = None):
-        files = files_of_classes(folder, class_folders or class_names)
+        files, self.others = files_of_classes(folder, class_folders or class_names)
         if not files:
-            raise WiseftError(f"{folder} holds no images: expected files such as {folder / class_names[0]}/1.png")
+            found = "".join(f"; {line}" for line in not_taken([*strays_in(folder), *self.others]))
+            raise WiseftError(
+                f"{folder} holds no images: expected files such as {folder / class_names[0]}/1.png{found}"
+            )
         super().__init__(folder, files, len(class_names))
 
 
-@dataclass(frozen=True)
-class About:
-    """What ``benchmark.json`` says, or what folders say without it: class names, their folders or labels, templates."""
-
-    class_names: list[str]
-    labels: list[str]
-    templates: list[str] | str = "simple"
-
-
-def load_folder_benchmark(folder: Path, seed: int = 0, complete: bool = True) -> Benchmark:
+def load_folder_benchmark(
+    folder: Path, seed: int = 0, complete: bool = True, shifts: str | Sequence[str] | None = None
+) -> Benchmark:
     """Read a folder laid out as this module describes.
 
     Parameters
@@ -64,107 +58,136 @@ def load_folder_benchmark(folder: Path, seed: int = 0, complete: bool = True) ->
         Decides which images are held out where there is no split.
     complete : bool
         Whether to look at every image, and refuse the folder if there are problems, all of them named.
+    shifts : str or sequence of str, optional
+        The shifts to read, by name or pattern.
 
     Explained in notebook 11_use_real_clip.
     """
-    if (folder / "train").is_dir():
-        return load_split_folder(folder, seed, complete)
-    if (folder / "benchmark.json").exists() or any((folder / part).is_dir() for part in ("val", "test", "reference")):
-        raise WiseftError(f"{folder} is no benchmark, it lacks train: lay it out as {__name__} says")
-    about = read_about(folder, class_folders(folder))
-    files = files_of_classes(folder, about.labels)
-    if len(about.labels) < 2 or not files:
-        raise WiseftError(
-            f"{folder} is no benchmark, it lacks train, and folders of images, one a class: lay it out as {__name__} says"
-        )
-    return assemble(folder.name, folder, about, shared_out(files, seed), complete, seed)
+    inside = folders_in(folder)
+    if all_are_classes(folder, inside):
+        return load_class_folders(folder, read_about(folder, []), seed, complete, shifts)
+    named = split_folders(folder, inside)
+    if "train" in named:
+        return load_split_folder(folder, inside, named, seed, complete, shifts)
+    if named or (folder / "benchmark.json").exists() and not inside:
+        also = "".join(if_class(path.name) for path in list(named.values())[:1])
+        raise WiseftError(f"{folder} is no benchmark, it lacks train: {LAYOUT}{also}")
+    return load_class_folders(folder, read_about(folder, class_folders(folder)), seed, complete, shifts)
 
 
-def load_split_folder(folder: Path, seed: int, complete: bool) -> Benchmark:
-    """A folder with train, test and perhaps val and shifts."""
-    test = next((folder / name for name in ("test", "reference") if (folder / name).is_dir()), None)
-    if test is None:
-        raise WiseftError(f"{folder} is no benchmark, it lacks test (or reference): lay it out as {__name__} says")
-    about = read_about(folder, class_folders(folder / "train"))
-    found = {"train": folder / "train", "val": folder / "val", "reference": test}
-    found |= {f"shift:{path.name}": path for path in sorted((folder / "shifts").glob("*")) if path.is_dir()}
-    parts = {}
-    for name, path in found.items():
-        if name == "val" and not path.is_dir():
-            continue
-        parts[name] = ImageFiles(path, about.class_names, about.labels).files
-    return assemble(folder.name, folder, about, parts, complete, seed)
+def if_class(name: str) -> str:
+    """The way out for classes that are called as splits are."""
+    return f'; if {name} is a class, name all classes in a benchmark.json, {{"class_names": [...]}}'
 
 
-def assemble(name: str, root: Path, about: About, parts: Mapping[str, Files], complete: bool, seed: int) -> Benchmark:
-    """A benchmark of listed files; ``val`` is taken out of ``train`` if it is not there."""
-    parts = dict(parts)
-    if "val" not in parts:
-        labels = np.array([label for _, label in parts["train"]])
-        train, val = held_out(labels, VAL, seed)
-        parts |= {part: [parts["train"][i] for i in rows] for part, rows in (("train", train), ("val", val))}
-    images = {part: ListedImages(root, files, len(about.class_names)) for part, files in parts.items()}
-    if complete:
-        refuse_problems(root, images, about.class_names)
-    return Benchmark(
-        name=name,
-        class_names=about.class_names,
-        templates=load_templates(about.templates) if isinstance(about.templates, str) else about.templates,
-        train=images["train"],
-        val=images["val"],
-        reference=images["reference"],
-        shifts={part.removeprefix("shift:"): found for part, found in images.items() if part.startswith("shift:")},
+def all_are_classes(folder: Path, inside: Mapping[str, Path]) -> bool:
+    """Whether ``benchmark.json`` names all folders inside as classes, even those called as splits are."""
+    labels = set(read_about(folder, []).labels)
+    return (
+        bool(inside)
+        and inside.keys() <= labels
+        and not any(folders_in(path).keys() & labels for path in inside.values())
     )
 
 
-def shared_out(files: Files, seed: int) -> dict[str, Files]:
-    """Files shared out to train, val and reference, a like share of each class."""
-    labels = np.array([label for _, label in files])
-    rest, test = held_out(labels, TEST, seed)
-    train, val = held_out(labels[rest], VAL / (1 - TEST), seed)
-    rows = {"train": rest[train], "val": rest[val], "reference": test}
-    return {part: [files[i] for i in sorted(chosen)] for part, chosen in rows.items()}
+def split_folders(folder: Path, inside: Mapping[str, Path]) -> dict[str, Path]:
+    """The folders of splits by what they are; two that are the same are refused."""
+    named: dict[str, Path] = {}
+    for name, path in inside.items():
+        part = SPLITS.get(name.casefold(), "shifts" if name.casefold() in ("shifts", "shift") else None)
+        if part in named:
+            raise WiseftError(
+                f"{folder} has {named[part].name} and {name}, which mean the same: keep one of them{if_class(name)}"
+            )
+        if part:
+            named[part] = path
+    return named
 
 
 def class_folders(folder: Path) -> list[str]:
-    """The names of the folders inside, in the order of their classes."""
-    return in_class_order(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """The names of the folders inside, in the order of their classes; refused if classes seem to lie one deeper."""
+    inside = folders_in(folder)
+    below = [set(folders_in(path)) for path in inside.values() if not strays_in(path)]
+    if len(below) == len(inside) > 1:  # none has images straight inside
+        shared = sorted(set.intersection(*below))
+        if len(shared) > 1 or any(SPLITS.get(name.casefold()) == "train" for name in set.union(*below)):
+            some = ", ".join((shared or sorted(set.union(*below)))[:3])
+            raise WiseftError(
+                f"{folder} has {', '.join(list(inside)[:3])}, and these have {some}, so which are the classes? {LAYOUT}; "
+                "if the outer folders are, name all of them in a benchmark.json"
+            )
+    return in_class_order(inside)
 
 
-def in_class_order(names: Iterable[str]) -> list[str]:
-    """Distinct names in order; if all are numbers, as numbers: sorted as text, 10 would come before 2."""
-    distinct = set(names)
-    numbers = all(name.isascii() and name.isdecimal() for name in distinct)
-    return sorted(distinct, key=lambda name: (int(name), name) if numbers else (0, name))
+def load_class_folders(
+    folder: Path, about: About, seed: int, complete: bool, shifts: str | Sequence[str] | None
+) -> Benchmark:
+    """A folder of class folders, shared out."""
+    choose_shifts((), shifts)
+    files, others = files_of_classes(folder, about.labels)
+    unread = not_taken([*strays_in(folder), *others])
+    if len(about.labels) < 2 or not files:
+        also = "".join(f"; {line}" for line in unread)
+        raise WiseftError(
+            f"{folder} is no benchmark, it lacks train, and folders of images, one a class: {LAYOUT}{also}"
+        )
+    return assemble(folder.absolute().name, folder, about, {"train": files}, seed, complete, unread)
 
 
-def files_of_classes(folder: Path, folders: Sequence[str]) -> Files:
-    """Image files with the number of the class folder they lie in; a folder that is no class is refused."""
-    inside = {path.name: path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+def load_split_folder(
+    folder: Path,
+    inside: Mapping[str, Path],
+    named: Mapping[str, Path],
+    seed: int,
+    complete: bool,
+    shifts: str | Sequence[str] | None,
+) -> Benchmark:
+    """A folder with train, test and perhaps val and shifts."""
+    train = named["train"]
+    if not folders_in(train) and strays_in(train):
+        raise WiseftError(
+            f"{train} holds images and no class folders: sort them into folders such as {train.name}/cat, or list them "
+            f"in a CSV{if_class(train.name)}"
+        )
+    if "reference" not in named:
+        raise WiseftError(f"{folder} is no benchmark, it lacks test (or reference): {LAYOUT}")
+    about = read_about(folder, class_folders(train))
+    found = {part: path for part, path in named.items() if part != "shifts"}
+    places = folders_in(named["shifts"]) if "shifts" in named else {}
+    found |= {f"shift:{name}": places[name] for name in choose_shifts(places, shifts)}
+    images = {part: ImageFiles(path, about.class_names, about.labels) for part, path in found.items()}
+    parts = {part: found.files for part, found in images.items()}
+    unread = not_read(folder, inside, named)
+    unread += not_taken([path for part in images.values() for path in [*strays_in(part.folder), *part.others]])
+    return assemble(folder.absolute().name, folder, about, parts, seed, complete, unread)
+
+
+def not_read(folder: Path, inside: Mapping[str, Path], named: Mapping[str, Path]) -> list[str]:
+    """A line for each folder beside train that holds images, and for images beside folders."""
+    lines = []
+    for path in inside.values():
+        if path not in named.values():
+            images, others = list_images(path)
+            if images or others:
+                lines.append(
+                    f"{path} is not read, and holds {len(images) + len(others):,} such as {(images + others)[0].name}: call it train, val or test, "
+                    "put it below shifts, or move it elsewhere"
+                )
+    strays = [*strays_in(folder), *(strays_in(named["shifts"]) if "shifts" in named else [])]
+    return lines + not_taken(strays)
+
+
+def files_of_classes(folder: Path, folders: Sequence[str]) -> tuple[Files, list[Path]]:
+    """Image files with the number of the class folder they lie in, and files not taken; other folders are refused."""
+    inside = folders_in(folder)
     strange = sorted(inside.keys() - set(folders))
     if strange:
         raise WiseftError(
             f"{folder} has folders {strange[:5]} that are no class: rename them to one of {list(folders)[:10]}"
         )
-    return [(path, label) for label, name in enumerate(folders) if name in inside for path in images_in(inside[name])]
-
-
-def read_about(folder: Path, found: Sequence[str]) -> About:
-    """What ``benchmark.json`` says; without it, classes are named as the folders or labels found."""
-    path = folder / "benchmark.json"
-    if not path.exists():
-        about = About([name.replace("_", " ") for name in found], list(found))
-        if found:
-            check_class_names(about.class_names)
-        return about
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        names, templates = said.get("class_names", list(found)), said.get("templates", "simple")
-        names, labels = (list(names.values()), list(names)) if isinstance(names, dict) else (names, names)
-        lists = [names] if isinstance(templates, str) else [names, templates]
-        if not all(isinstance(texts, list) and texts and all(isinstance(t, str) for t in texts) for texts in lists):
-            raise TypeError("class_names and templates must be lists of texts")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise WiseftError(f'{path} cannot be read ({reason(error)}): expected {{"class_names": [...]}}') from error
-    check_class_names(names)
-    return About(names, labels, templates)
+    files, others = [], []
+    for label, name in enumerate(folders):
+        images, strange_files = list_images(inside[name]) if name in inside else ([], [])
+        files += [(path, label) for path in images]
+        others += strange_files
+    return files, others

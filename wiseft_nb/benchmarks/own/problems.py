@@ -3,42 +3,24 @@
 Explained in notebook 11_use_real_clip.
 """
 
+import contextlib
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from wiseft_nb.benchmarks.images import ListedImages, read_bytes, read_image
+from wiseft_nb.benchmarks.images import ListedImages, decode, read_bytes
 from wiseft_nb.errors import WiseftError
 
 SHOWN = 5  # of each kind of problem
 PATIENCE = 2000  # images; with more, a bar shows progress
 
 
-def refuse_problems(root: Path, parts: Mapping[str, ListedImages], class_names: Sequence[str]) -> None:
-    """Look at every image; refuse the lot if there are problems, and name them all.
-
-    Parameters
-    ----------
-    root : Path
-        For the sentence, and the names of files in it.
-    parts : mapping
-        ``train``, ``val``, ``reference`` and ``shift:NAME``.
-    class_names : sequence of str
-
-    Raises
-    ------
-    WiseftError
-        If a class is missing in train, val or reference, an image cannot be read, or the same file lies
-        on both sides of a split.
-
-    Explained in notebook 11_use_real_clip.
-    """
-    digests, unreadable = look_at([path for images in parts.values() for path, _ in images.files])
-    problems = [*missing_classes(parts, class_names), *unreadable, *duplicates(parts, digests)]
+def refuse(root: Path, problems: Sequence[str]) -> None:
+    """Refuse images of your own that have problems, and name them all."""
     if problems:
         lines = [f"- {line.replace(f'{root}/', '')}" for line in problems]
         raise WiseftError(
@@ -46,13 +28,15 @@ def refuse_problems(root: Path, parts: Mapping[str, ListedImages], class_names: 
         )
 
 
-def look_at(paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+def look_at(paths: Iterable[Path]) -> tuple[dict[Path, str], list[str]]:
     """The digest of each file that is a readable image, and a line for each that is not."""
+    paths = list(dict.fromkeys(paths))
 
     def look(path: Path) -> str | WiseftError:
         try:
-            read_image(path)
-            return hashlib.sha256(read_bytes(path)).hexdigest()
+            content = read_bytes(path)
+            decode(content, path)
+            return hashlib.sha256(content).hexdigest()
         except WiseftError as error:
             return error
 
@@ -61,6 +45,19 @@ def look_at(paths: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
         found = dict(zip(paths, bar, strict=True))
     lines = [str(error) for error in found.values() if isinstance(error, WiseftError)]
     return {path: digest for path, digest in found.items() if isinstance(digest, str)}, first_of(lines, "images")
+
+
+def digests_of_copies(paths: Iterable[Path]) -> dict[Path, str]:
+    """The digests of files that may be copies: of those of one size, the others are not read."""
+    sizes: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        with contextlib.suppress(OSError):  # unreadable: its own, then
+            sizes[path.stat().st_size].append(path)
+    digests = {}
+    for path in (path for same in sizes.values() if len(same) > 1 for path in same):
+        with contextlib.suppress(WiseftError):
+            digests[path] = hashlib.sha256(read_bytes(path)).hexdigest()
+    return digests
 
 
 def missing_classes(parts: Mapping[str, ListedImages], class_names: Sequence[str]) -> list[str]:
@@ -75,19 +72,22 @@ def missing_classes(parts: Mapping[str, ListedImages], class_names: Sequence[str
     return lines
 
 
-def duplicates(parts: Mapping[str, ListedImages], digests: Mapping[Path, str]) -> list[str]:
-    """A line for each file that stands in a test set as well as in train or val, or in both of those."""
-    where: dict[str, dict[str, Path]] = defaultdict(dict)
+def duplicates(parts: Mapping[str, ListedImages], digests: Mapping[Path, str], class_names: Sequence[str]) -> list[str]:
+    """A line for each image that has two labels, or stands in train or val and somewhere else as well."""
+    where: dict[str, dict[tuple[str, int], Path]] = defaultdict(dict)
     for part, images in parts.items():
-        for path, _ in images.files:
+        for path, label in images.files:
             if path in digests:
-                where[digests[path]].setdefault(part, path)
+                where[digests[path]].setdefault((part, label), path)
     lines = []
     for found in where.values():
-        learned = [part for part in ("train", "val") if part in found]
-        if learned and len(found) > 1:
-            same = ", ".join(str(path) for path in found.values())
-            lines.append(f"{same} are one image in {' and '.join(found)}: keep it in one of them")
+        same = ", ".join(dict.fromkeys(map(str, found.values())))
+        labels = dict.fromkeys(class_names[label] for _, label in found)
+        among = dict.fromkeys(part for part, _ in found)
+        if len(labels) > 1:
+            lines.append(f"{same} are one image with the labels {' and '.join(labels)}: keep the one that is right")
+        elif len(among) > 1 and not among.keys().isdisjoint(("train", "val")):
+            lines.append(f"{same} are one image in {' and '.join(among)}: keep it in one of them")
     return first_of(lines, "images that are twice there")
 
 
