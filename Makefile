@@ -20,7 +20,7 @@ lint: $(VENV)/ready
 notebooks: $(VENV)/ready  ## execute every notebook again, in place
 	$(PY) -m wiseft_nb.make.tutorial --in-place --all
 
-benchmark: $(VENV)/ready  ## ours, the naive way and open_clip's own side by side, about half an hour
+benchmark: $(VENV)/ready  ## ours, the naive way and open_clip's own side by side, about an hour
 	$(PY) -m wiseft_nb.make.timing
 
 pretrain: $(VENV)/ready  ## train the bundled CLIP again, at most an hour on 2 cores

@@ -19,8 +19,10 @@ from wiseft_nb import (
     FineTuneConfig,
     ImageClassifier,
     WiseftError,
+    classify,
     evaluate,
     fine_tune,
+    import_classifier,
     interpolate,
     sweep,
     wise_ft,
@@ -85,6 +87,20 @@ def test_a_network_that_does_not_end_in_its_linear_layer_is_refused():
         ImageClassifier.of(nn.Flatten(), SMALL, NAMES)
     with pytest.raises(WiseftError, match="10 outputs, but there are 2"):
         ImageClassifier.of(nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)), SMALL, ["a", "b"])
+
+
+def test_what_is_no_classifier_is_refused_with_the_way_to_one(clip, resnet, zero_shot, few):
+    for run in (
+        lambda: fine_tune(clip, few, progress=False),
+        lambda: evaluate(resnet, few.val),
+        lambda: sweep(resnet, resnet, few, [0.5], progress=False),
+        lambda: classify(resnet, few.val, progress=False),
+    ):
+        with pytest.raises(WiseftError, match="ImageClassifier.of"):
+            run()
+    for alphas in (0.5, "0.5", []):
+        with pytest.raises(WiseftError, match="alpha"):
+            sweep(zero_shot, zero_shot, few, alphas, progress=False)
 
 
 def test_names_and_templates_make_a_classifier_without_a_benchmark(clip, benchmark, zero_shot):
@@ -269,6 +285,13 @@ def test_a_head_made_of_weights_on_a_gpu_lies_there_as_a_whole():
         assert Compute().prepare(classifier)(torch.zeros(2, 5)).device.type == "cuda"
 
 
+def test_an_imported_classifier_lies_where_its_clip_does(clip, zero_shot, tmp_path):
+    elsewhere = dataclasses.replace(clip, model=copy.deepcopy(clip.model).to("meta"))  # stands for a GPU
+    torch.save(zero_shot.state_dict(), tmp_path / "weights.pt")
+    imported = import_classifier(tmp_path / "weights.pt", elsewhere, zero_shot.class_names)
+    assert {tensor.device.type for tensor in imported.state_dict().values()} == {"meta"}
+
+
 def test_endpoints_on_two_devices_are_compared_on_one():
     from wiseft_nb.sweep import same_encoder
 
@@ -371,9 +394,12 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_images(zero_shot, few):
     assert tuned.history[0]["loss"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_fine_tuning_that_does_harm_says_so(zero_shot, few):
-    with pytest.warns(UserWarning, match="validation accuracy worse"):
-        fine_tune(zero_shot, few, FineTuneConfig(epochs=1, batch_size=10, lr=0.03, weight_decay=0), progress=False)
+def test_fine_tuning_that_does_harm_says_so(zero_shot, few, tmp_path, monkeypatch):
+    monkeypatch.setenv("WISEFT_NB_CACHE", str(tmp_path))
+    config = FineTuneConfig(epochs=1, batch_size=10, lr=0.03, weight_decay=0)
+    for _ in range(2):  # from the cache, too
+        with pytest.warns(UserWarning, match="validation accuracy worse"):
+            fine_tune(zero_shot, few, config, progress=False, cache=True)
 
 
 def test_images_in_memory_and_features_need_no_worker_processes(zero_shot, few, monkeypatch):

@@ -97,6 +97,13 @@ def test_a_model_of_your_own_without_n_has_no_interval():
     assert not any(segment.size for bar in points_of(ax, "mine")[1] for segment in bar.get_segments())
 
 
+@pytest.mark.parametrize("column", ["alpha", "n", "low"])
+def test_a_curve_without_one_of_its_columns_is_refused(curve, standard, column):
+    for draw in (lambda c: plot_curves(c, ["r"]), lambda c: plot_robustness(standard, c, "s", "r")):
+        with pytest.raises(WiseftError, match=f"no column {column}"):
+            draw(curve.drop(columns=column))
+
+
 def test_two_sweeps_are_not_drawn_as_one(curve):
     with pytest.raises(WiseftError, match="r has more than one accuracy for one alpha"):
         plot_curves(pd.concat([curve, curve]), ["r"])

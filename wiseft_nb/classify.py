@@ -21,7 +21,7 @@ from wiseft_nb.engine.compute import EXACT, Compute, evaluating
 from wiseft_nb.engine.forward import BATCH, PATIENCE, forward_over, progress_bar
 from wiseft_nb.engine.nested import Batch
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.models.classifier import ImageClassifier, check_logits
+from wiseft_nb.models.classifier import ImageClassifier, check_classifier, check_logits
 
 Images = str | Path | Image.Image | Dataset | Iterable[str | Path | Image.Image]
 
@@ -104,6 +104,7 @@ def classify(
 
     Explained in notebook 11_use_real_clip.
     """
+    check_classifier(classifier)
     if not 1 <= top:
         raise WiseftError(f"top is {top}: expected 1 or more")
     names, dataset = named(images)

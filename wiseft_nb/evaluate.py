@@ -18,7 +18,7 @@ from wiseft_nb.errors import WiseftError
 from wiseft_nb.intervals import accuracy_interval
 from wiseft_nb.metrics import Metric, accuracy
 from wiseft_nb.models.checks import fingerprint_input
-from wiseft_nb.models.classifier import ImageClassifier, check_logits
+from wiseft_nb.models.classifier import ImageClassifier, check_classifier, check_logits
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no equality of one truth value
@@ -145,6 +145,7 @@ def evaluate(
 
     Explained in notebook 04_measure_robustness.
     """
+    check_classifier(classifier)
     check_dataset(dataset)
     check_order(dataset, classifier.class_names)
     key = None

@@ -32,7 +32,7 @@ from wiseft_nb.engine.training import (
 )
 from wiseft_nb.errors import FineTuneDiverged, WiseftError
 from wiseft_nb.models.checks import check_classes, fingerprint_input
-from wiseft_nb.models.classifier import ImageClassifier, check_finite, checkpointed
+from wiseft_nb.models.classifier import ImageClassifier, check_classifier, check_finite, checkpointed
 from wiseft_nb.models.preprocess import transform_all
 from wiseft_nb.recipes import FineTuneConfig
 
@@ -106,6 +106,7 @@ def fine_tune(
 
     Explained in notebook 02_fine_tune.
     """
+    check_classifier(zero_shot)
     if not isinstance(config, FineTuneConfig):
         raise WiseftError(f"config is a {type(config).__name__}: expected FineTuneConfig(lr=…, epochs=…)")
     check_finite(zero_shot.state_dict(), "the classifier to fine-tune")
@@ -129,6 +130,7 @@ def fine_tune(
         with seeded(config.seed), checkpointed(network, compute):
             train(run, classifier, benchmark, plan, config, progress=progress, key=key, workers=workers)
     classifier.history = run.history
+    warn_of_harm(run.start, run.history[-1]["val_accuracy"], len(benchmark.val), config.lr)
     return classifier.eval()
 
 
@@ -144,21 +146,17 @@ def train(
     workers: int | None,
 ) -> None:
     """Step after step, to the end of the plan; ``key`` is where the state is remembered."""
-    train_set, val_set, collate, classes = (
-        benchmark.train,
-        benchmark.val,
-        classifier.collate,
-        len(classifier.class_names),
-    )
+    train_set, val_set, collate = benchmark.train, benchmark.val, classifier.collate
     if run.network is not classifier:  # the head alone: the encoder need not run in every epoch
         train_set, val_set = (features(classifier, data, workers, progress) for data in (train_set, val_set))
         collate, workers = ready, 0
     pieces = [share(in_pieces(batch, piece_size(config, run.compute))) for batch in plan]
     todo = [piece for own in pieces[run.step :] for piece in own]
+    classes = len(classifier.class_names)
     ahead = batches(train_set, todo, functools.partial(collate, augment=True), classes, workers)
     steps, per_epoch, warmup = len(plan), len(plan) // config.epochs, config.warmup_share(len(plan))
     if run.step == 0:
-        run.start = accuracy(run, val_set, collate, classes, workers)
+        run.start = validate(run, val_set, collate, classes, workers)
     set_train_mode(run.network, config.train_batchnorm)
     with progress_bar(steps, f"fine-tuning ({config.method})", progress) as bar:
         bar.update(run.step)
@@ -170,11 +168,10 @@ def train(
                 raise FineTuneDiverged(run.step, classifier.eval()) from None
             bar.update()
             if ended := run.step % per_epoch == 0:
-                row = run.end_epoch(run.step // per_epoch, accuracy(run, val_set, collate, classes, workers))
+                row = run.end_epoch(run.step // per_epoch, validate(run, val_set, collate, classes, workers))
                 bar.set_postfix(loss=f"{row['loss']:.3f}", val=f"{row['val_accuracy']:.1%}")
             if key and (ended or run.due()):
                 run.save(key)
-    warn_of_harm(run.start, row["val_accuracy"], len(val_set), config.lr)
 
 
 def training_key(
@@ -206,12 +203,11 @@ def training_batches(
     return batches(dataset, plan, functools.partial(classifier.collate, augment=True), len(classifier.class_names))
 
 
-def accuracy(run: Training, dataset: Dataset, collate: Collate, classes: int, workers: int | None) -> float:
+def validate(run: Training, dataset: Dataset, collate: Collate, classes: int, workers: int | None) -> float:
     """Fraction of a dataset that the network gets right."""
-    forward = run.compute.prepare(run.network)
     with evaluating(run.network):
         found = forward_over(
-            lambda inputs, _: {"said": forward(inputs).argmax(1).cpu()},
+            lambda inputs, _: {"said": run.forward(inputs).argmax(1).cpu()},
             dataset,
             ["said"],
             collate,
@@ -248,5 +244,5 @@ def warn_of_harm(before: float, after: float, n: int, lr: float) -> None:
         warnings.warn(
             f"fine-tuning made the validation accuracy worse, {before:.1%} before and {after:.1%} now: lower the learning "
             f"rate of {lr:g}, train longer, or look whether labels and images belong together",
-            stacklevel=4,
+            stacklevel=3,
         )

@@ -24,7 +24,7 @@ from wiseft_nb.interpolate import as_alphas, check_pair, interpolated
 from wiseft_nb.intervals import mean_interval
 from wiseft_nb.metrics import accuracy
 from wiseft_nb.models.checks import check_classes, check_same_inputs, fingerprint_input
-from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier, check_classifier
 
 BATCHES_AT_ONCE = 4  # weights are mixed once for all of them
 LogitsPath = Callable[[Batch, Sequence[float]], Iterator[Tensor]]  # inputs, alphas -> logits, alpha after alpha
@@ -85,6 +85,7 @@ def sweep(
     Explained in notebook 03_interpolate.
     """
     alphas = as_alphas(alphas)
+    check_classifier(zero_shot, fine_tuned)
     check_pair(zero_shot, fine_tuned)
     check_classes(zero_shot, benchmark)
     datasets = benchmark.test_sets if datasets is None else datasets

@@ -50,6 +50,7 @@ class ImageSet(Dataset):
         class_subset: tuple[int, ...] | None = None,
         source: np.ndarray | None = None,
     ):
+        images, labels = np.asarray(images), np.asarray(labels)
         if len(images) != len(labels):
             raise WiseftError(f"{len(images)} images but {len(labels)} labels: give one label an image")
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:

@@ -164,14 +164,14 @@ def fingerprint(*parts: object) -> str:
     digest = hashlib.sha256()
     for part in parts:
         part = part.item() if isinstance(part, np.generic) else part  # np.float64(3e-3) and 3e-3 are one number
-        for piece in pieces(part):
+        for piece in content_of(part):
             # the length keeps ("ab", "c") and ("a", "bc") apart
             digest.update(f"{type(part).__name__} {len(piece)} ".encode())
             digest.update(piece)
     return digest.hexdigest()[:32]
 
 
-def pieces(part: object) -> Iterable[bytes | memoryview]:
+def content_of(part: object) -> Iterable[bytes | memoryview]:
     """The content of one part, as bytes."""
     if callable(getattr(part, "content", None)):
         yield from part.content()

@@ -77,6 +77,11 @@ class Training:
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * factor
 
+    def forward(self, inputs: Batch) -> Tensor:
+        """The network's float32 outputs, on its device."""
+        with self.compute.autocast(self.device):
+            return self.run(self.compute.laid_out(inputs, self.device)).float()
+
     def take(self, pieces: Iterable[tuple[Batch, Tensor]], plan: Plan, samples: int) -> None:
         """A step on the pieces of a batch of so many samples: accumulate, add up, clip, step.
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import open_clip
 
-from wiseft_nb.make.comparisons import Size, bundled, our_sweep, random_classifier, random_clip, timed, two_ends
+from wiseft_nb.make.comparisons import accuracies
+from wiseft_nb.make.costs import timed
+from wiseft_nb.make.samples import Size, bundled, random_classifier, random_clip, two_ends
 from wiseft_nb.zero_shot import zero_shot_head
 
 GROWTHS = {
@@ -26,7 +28,7 @@ def grown(name: str, size: Size) -> list[dict]:
     for work in works.values():
         work()
     seconds = {n: [] for n in works}
-    for _ in range(REPETITIONS):
+    for _ in range(min(REPETITIONS, size.repetitions)):
         for n, work in works.items():
             seconds[n].append(timed(work))
     return [{"size": n, "seconds": statistics.median(times)} for n, times in seconds.items()]
@@ -35,9 +37,9 @@ def grown(name: str, size: Size) -> list[dict]:
 def by_alphas(size: Size) -> Iterator[tuple[int, Callable[[], object]]]:
     """1 to 101 alphas, the same images."""
     zero_shot, benchmark = bundled()
-    ends, images = two_ends(zero_shot), benchmark.reference.subset(slice(size.images // 4))
+    ends, images = two_ends(zero_shot), {"images": benchmark.reference.subset(slice(size.images // 4))}
     for n in (1, 3, 11, 101):
-        yield n, lambda n=n: our_sweep(ends, images, tuple(np.linspace(0, 1, n).tolist()))
+        yield n, lambda n=n: accuracies(ends, images, tuple(np.linspace(0, 1, n).tolist()))
 
 
 def by_images(size: Size) -> Iterator[tuple[int, Callable[[], object]]]:
@@ -45,18 +47,18 @@ def by_images(size: Size) -> Iterator[tuple[int, Callable[[], object]]]:
     zero_shot, benchmark = bundled()
     ends = two_ends(zero_shot)
     for n in (size.images // 4, size.images // 2, size.images):
-        images = benchmark.reference.subset(slice(n))
-        yield n, lambda images=images: our_sweep(ends, images, (0.0, 0.5, 1.0))
+        images = {"images": benchmark.reference.subset(slice(n))}
+        yield n, lambda images=images: accuracies(ends, images, (0.0, 0.5, 1.0))
 
 
 def by_parameters(size: Size) -> Iterator[tuple[int, Callable[[], object]]]:
     """Vision transformers of three widths, three alphas."""
     _, benchmark = bundled()
-    images = benchmark.reference.subset(slice(size.few // 4))
+    images = {"images": benchmark.reference.subset(slice(size.few // 4))}
     for name in TOWERS:
         ends = two_ends(random_classifier(name))
         n = sum(p.numel() for p in ends[0].image_encoder.parameters())
-        yield n, lambda ends=ends: our_sweep(ends, images, (0.0, 0.5, 1.0))
+        yield n, lambda ends=ends: accuracies(ends, images, (0.0, 0.5, 1.0))
 
 
 def by_classes(size: Size) -> Iterator[tuple[int, Callable[[], object]]]:

@@ -177,6 +177,16 @@ def checkpointed(network: nn.Module, compute: Compute) -> Iterator[None]:
         tower.set_grad_checkpointing(False)
 
 
+def check_classifier(*classifiers: nn.Module) -> None:
+    """Refuse what is no classifier, such as a Clip or a plain network."""
+    for classifier in classifiers:
+        if not isinstance(classifier, ImageClassifier):
+            raise WiseftError(
+                f"expected an ImageClassifier, got a {type(classifier).__name__}: make one with zero_shot_classifier(clip, "
+                "benchmark), or of any network that ends in a linear layer with ImageClassifier.of"
+            )
+
+
 def check_logits(logits: Tensor) -> None:
     """Refuse NaN, which argmax would take for an answer."""
     if logits.isnan().any():

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
 from wiseft_nb.robustness import rows_of
+from wiseft_nb.robustness.tidy import check_columns
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -71,6 +72,7 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
 
     Explained in notebook 03_interpolate.
     """
+    check_columns(table, ["alpha", "dataset", "accuracy", "n", "low", "high"], "give one as sweep returns it")
     fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6, 4))
     for i, name in enumerate(datasets):
         rows = rows_of(table, name).sort_values("alpha")

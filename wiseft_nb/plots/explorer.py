@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.plots import plot_models
-from wiseft_nb.robustness import fit_table
+from wiseft_nb.robustness import Baseline, fit_table
 from wiseft_nb.robustness.points import MEAN
 
 FULL, SUBSET = "all of ImageNet", "the shift's own classes"
@@ -109,7 +109,7 @@ def draw_frame(groups: dict[str, pd.DataFrame], shift: str, reference: str, scal
     return text
 
 
-def standard_line(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str):  # noqa: ANN201
+def standard_line(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str) -> Baseline:
     """The line of the first group; ImageNet-A gets its two pieces on the full x axis."""
     knot = KNOT if shift == "ImageNet-A" and reference == "ImageNet" else None
     return fit_table(next(iter(groups.values())), shift, reference, scale, knot)

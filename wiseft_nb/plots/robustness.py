@@ -16,6 +16,7 @@ from wiseft_nb.intervals import accuracy_interval
 from wiseft_nb.plots.style import BLUE, GREY, MARKERS, ORANGE, PURPLE, RED
 from wiseft_nb.robustness import SCALES, Baseline, check_fractions, fit_baseline, rows_of, side_by_side
 from wiseft_nb.robustness.points import check_same_axes
+from wiseft_nb.robustness.tidy import check_columns
 
 TICKS = (0.002, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
 
@@ -225,6 +226,7 @@ def labels_of(table: pd.DataFrame) -> pd.DataFrame:
 
 def axis_label(table: pd.DataFrame, dataset: str) -> str:
     """What an axis shows, with the number of images where the table knows it."""
+    check_columns(table, ["n"], "give one as sweep returns it")
     n = rows_of(table, dataset).n.iloc[0]
     return f"{dataset} accuracy (%)" if pd.isna(n) else f"{dataset} accuracy (%, n={n:,.0f})"
 

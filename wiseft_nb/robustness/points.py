@@ -46,6 +46,8 @@ def fit_table(
 ) -> Baseline:
     """``fit_baseline`` on two datasets of a tidy table; the line knows its axes and its models' names.
 
+    Models with one of the two accuracies alone are not fitted; ``side_by_side`` tells which.
+
     Explained in notebook 05_redraw_the_paper.
     """
     models = joined(table, shift, reference, key, {"accuracy": ""})
@@ -210,13 +212,13 @@ def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
     shifts = check_shifts(shifts, set(table.dataset))
     chosen = table[table.dataset.isin(shifts)]
     keys = [c for c in table.columns if c not in ("dataset", "accuracy", "n", "low", "high")]
-    chosen = chosen.assign(variance=chosen.accuracy * (1 - chosen.accuracy) / chosen.n)
     groups = chosen.groupby(keys or (lambda row: 0), sort=False, dropna=False)
-    check_complete(chosen, groups.ngroup(), keys, shifts)
+    group = groups.ngroup()
+    check_complete(chosen, group, keys, shifts)
     check_fractions(chosen.accuracy, "accuracy")
-    mean = groups.agg(accuracy=("accuracy", "mean"), n=("n", "sum"), variance=("variance", "sum"))
-    mean = mean.reset_index().assign(dataset=MEAN)
-    margin = Z * np.sqrt(mean.variance) / len(shifts)
+    mean = groups.agg(accuracy=("accuracy", "mean"), n=("n", "sum")).reset_index().assign(dataset=MEAN)
+    variance = (chosen.accuracy * (1 - chosen.accuracy) / chosen.n.astype(float)).groupby(group).sum().to_numpy()
+    margin = Z * np.sqrt(variance) / len(shifts)
     mean = mean.assign(low=(mean.accuracy - margin).clip(0, 1), high=(mean.accuracy + margin).clip(0, 1))
     return mean[table.columns]
 

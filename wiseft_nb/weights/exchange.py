@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wiseft_nb.benchmarks.base import check_class_names
+from wiseft_nb.engine.compute import device_of
 from wiseft_nb.engine.files import expanded, independent, write_whole
 from wiseft_nb.engine.processes import is_main
 from wiseft_nb.errors import WiseftError
@@ -74,7 +75,7 @@ def import_classifier(
     classifier = ImageClassifier(encoder, head, clip.preprocess, clip.augment, class_names, clip.config)
     check_state(classifier.state_dict(), state, str(path))
     classifier.load_state_dict(state)
-    return classifier.eval()
+    return classifier.to(device_of(clip.model)).eval()
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
