@@ -17,7 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torchvision.transforms import Compose
 
-from wiseft_nb import WiseftError, evaluate, load_clip, wise_ft, zero_shot_classifier
+from wiseft_nb import (
+    WiseftError,
+    evaluate,
+    export_to_onnx,
+    load_clip,
+    save_classifier,
+    wise_ft,
+    zero_shot_classifier,
+)
 from wiseft_nb.models.clip import Clip
 from wiseft_nb.weights.exchange import export_to_open_clip, import_classifier
 
@@ -325,4 +333,11 @@ def test_another_architecture_is_refused(fine_tuned, clip, tiny, tmp_path):
     foreign = dataclasses.replace(clip, tokenizer=lambda texts: torch.zeros(len(texts), 8))
     with pytest.raises(WiseftError, match="tokenizer of its own"):
         export_to_open_clip(fine_tuned, foreign, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [save_classifier, export_to_onnx, lambda x, path: export_to_open_clip(x, x, path)])
+def test_a_clip_is_no_classifier(clip, tmp_path, write):
+    with pytest.raises(WiseftError, match="Clip"):
+        write(clip, tmp_path / "mine")
     assert not list(tmp_path.iterdir())
