@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import pickle
+import warnings
 from collections import OrderedDict
 
 import open_clip
@@ -14,8 +15,17 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torchvision.transforms import Compose
 
-from wiseft_nb import WiseftError, evaluate, load_clip, wise_ft, zero_shot_classifier
+from wiseft_nb import (
+    WiseftError,
+    evaluate,
+    export_to_onnx,
+    load_clip,
+    save_classifier,
+    wise_ft,
+    zero_shot_classifier,
+)
 from wiseft_nb.models.clip import Clip
 from wiseft_nb.weights.exchange import export_to_open_clip, import_classifier
 
@@ -58,6 +68,20 @@ def test_text_towers_may_be_gone_and_data_parallel_may_have_been_there(fine_tune
     }
     torch.save(state, tmp_path / "model_0.pt")
     assert same_state(import_classifier(tmp_path / "model_0.pt", clip, tiny.class_names), fine_tuned)
+
+
+@pytest.mark.parametrize("alpha", [0.3, 0.5, 1.0])
+def test_what_the_formula_alone_mixed_is_read(zero_shot, fine_tuned, clip, tiny, tmp_path, alpha):
+    """The reference code's and model soups' makes a float, often a fraction, of BatchNorm's counter of batches."""
+    one, other = (layout_of(classifier, clip, "reference") for classifier in (zero_shot, fine_tuned))
+    mixed = {name: (1 - alpha) * one[name] + alpha * other[name] for name in one}
+    mixed = {name: t + 1000.4 if "num_batches" in name else t for name, t in mixed.items()}
+    assert mixed["image_encoder.model.visual.bn1.num_batches_tracked"].is_floating_point()
+    torch.save(mixed, tmp_path / "merged.pt")
+    imported = import_classifier(tmp_path / "merged.pt", clip, tiny.class_names).state_dict()
+    for name, tensor in wise_ft(zero_shot, fine_tuned, alpha).state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(imported[name], tensor, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -121,6 +145,21 @@ def test_a_whole_module_is_refused_by_name_and_told_how_to_convert(fine_tuned, c
         import_classifier(path, clip, tiny.class_names)
 
 
+def test_a_pickled_module_is_refused_without_a_warning_before(clip, tiny, tmp_path):
+    """torch warns of the pickle's protocol; what is wrong is said once, by us."""
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(nn.Linear(2, 2), protocol=4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(WiseftError, match=r"model\.pt .*pickle"):
+            import_classifier(tmp_path / "model.pt", clip, tiny.class_names)
+
+
+def test_a_torchscript_archive_is_named(clip, tiny, tmp_path):
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), tmp_path / "finetuned.pt")
+    with pytest.raises(WiseftError, match=r"finetuned\.pt is a TorchScript archive, .*state_dict"):
+        import_classifier(tmp_path / "finetuned.pt", clip, tiny.class_names)
+
+
 def without(name):
     return lambda state: state.pop(name)
 
@@ -142,6 +181,10 @@ IMPORT_FAULTS = {
     "a number": (put("epoch", 3), "epoch"),
     "nested": (put("state_dict", {"w": torch.zeros(2)}), "state_dict"),
     "a key that is no text": (put(3, torch.zeros(2)), "weights.pt"),
+    "a fraction that is no counter": (
+        put("image_encoder.model.visual.bn1.num_batches_tracked", torch.tensor(torch.nan)),
+        "num_batches_tracked",
+    ),
     "sparse": (put("classification_head.bias", torch.zeros(10).to_sparse()), "classification_head.bias"),
     "meta": (put("classification_head.bias", torch.zeros(10, device="meta")), "classification_head.bias"),
 }
@@ -256,6 +299,29 @@ def test_an_interrupted_export_leaves_no_configuration(fine_tuned, clip, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["encoder or head", "preprocess", "half"])
+def test_what_open_clip_could_not_read_is_not_exported(fine_tuned, clip, tmp_path, kind):
+    """One sentence, where it was a KeyError, or another preprocessing in silence."""
+    own = copy.deepcopy(fine_tuned)
+    if kind == "encoder or head":
+        own.image_encoder, own.config = nn.Sequential(nn.Flatten(), nn.Linear(3072, 128)), {}
+    elif kind == "preprocess":
+        own.preprocess = Compose([own.preprocess, torch.neg])
+    else:
+        own.half()
+    with pytest.raises(WiseftError, match="expected float32" if kind == "half" else f"{kind} .* cannot be built from"):
+        export_to_open_clip(own, clip, tmp_path / "exported")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_folder_is_found(fine_tuned, clip, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert export_to_open_clip(fine_tuned, clip, "~/exported") == tmp_path / "exported"
+    torch.save(fine_tuned.state_dict(), tmp_path / "weights.pt")
+    assert same_state(import_classifier("~/weights.pt", clip, tiny.class_names), fine_tuned)
+
+
 def test_another_architecture_is_refused(fine_tuned, clip, tiny, tmp_path):
     quick, plain = vision_transformer(True), vision_transformer(False)
     for classifier, other, key in (
@@ -267,4 +333,11 @@ def test_another_architecture_is_refused(fine_tuned, clip, tiny, tmp_path):
     foreign = dataclasses.replace(clip, tokenizer=lambda texts: torch.zeros(len(texts), 8))
     with pytest.raises(WiseftError, match="tokenizer of its own"):
         export_to_open_clip(fine_tuned, foreign, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [save_classifier, export_to_onnx, lambda x, path: export_to_open_clip(x, x, path)])
+def test_a_clip_is_no_classifier(clip, tmp_path, write):
+    with pytest.raises(WiseftError, match="Clip"):
+        write(clip, tmp_path / "mine")
     assert not list(tmp_path.iterdir())

@@ -187,7 +187,7 @@ def test_a_classifier_with_parts_of_its_own_is_kept_like_the_one_in_the_key(kept
 def test_another_version_is_made_anew(kept, monkeypatch):
     make = Maker(some_table())
     keep("table", (), make)
-    monkeypatch.setattr(notebook, "version", lambda package: "99")
+    monkeypatch.setattr(notebook, "versions", lambda: {"torch": "99"})
     keep("table", (), make)
     assert make.calls == 2
 

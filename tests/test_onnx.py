@@ -1,7 +1,10 @@
 """What is exported to ONNX says what the classifier says, for any number of images, or is not written."""
 
+import copy
 import json
+import logging
 import sys
+import warnings
 
 import numpy as np
 import onnx
@@ -9,6 +12,7 @@ import onnxruntime
 import open_clip
 import pytest
 import torch
+from torchvision.transforms import Compose
 
 from wiseft_nb import Compute, WiseftError, evaluate, export_to_onnx, load_clip, zero_shot_classifier
 from wiseft_nb.weights import onnx as onnx_export
@@ -64,6 +68,42 @@ def test_without_the_packages_the_error_says_what_to_install(transformer, tmp_pa
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(WiseftError, match="onnxruntime is not installed: pip install onnx"):
         export_to_onnx(transformer, tmp_path / "mine.onnx")
+
+
+def test_exporting_says_nothing(fine_tuned, tmp_path, capfd, caplog):
+    """onnxscript's optimiser logs what it skips in a ResNet's attention pooling."""
+    logging.getLogger("onnxscript").setLevel(logging.NOTSET)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_to_onnx(fine_tuned, tmp_path / "classifier.onnx")
+    assert capfd.readouterr() == ("", "")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert logging.getLogger("onnxscript").level == logging.NOTSET
+
+
+@pytest.mark.parametrize("kind", ["preprocess", "config", "half"])
+def test_what_the_file_could_not_say_truly_is_not_exported(transformer, tmp_path, kind):
+    own = copy.deepcopy(transformer)
+    if kind == "preprocess":
+        own.preprocess = Compose([own.preprocess, torch.neg])
+    elif kind == "config":
+        own.config = {}
+    else:
+        own.half()
+    says = "expected float32" if kind == "half" else "preprocess of this classifier is not what its config says"
+    with pytest.raises(WiseftError, match=says):
+        export_to_onnx(own, tmp_path / "mine.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_encoder_of_ones_own_is_exported(transformer, tmp_path):
+    """Only the preprocessing has to be open_clip's."""
+    own = copy.deepcopy(transformer)
+    own.image_encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3072, 16))
+    session = onnxruntime.InferenceSession(export_to_onnx(own, tmp_path / "mine.onnx"))
+    images = torch.rand(3, 3, 32, 32)
+    with torch.no_grad():
+        np.testing.assert_allclose(session.run(None, {"images": images.numpy()})[0], own(images), rtol=1e-3, atol=1e-3)
 
 
 def test_weights_that_one_file_cannot_hold_are_refused(transformer, tmp_path, monkeypatch):

@@ -1,6 +1,8 @@
 """The zero-shot head and classifier: what prompts make of a pretrained model."""
 
 import copy
+import dataclasses
+import warnings
 
 import open_clip
 import pytest
@@ -75,9 +77,50 @@ def test_texts_are_embedded_as_open_clip_embeds_them_in_batches_of_any_size(towe
 
 
 def test_texts_too_long_for_the_tower_are_cut_as_open_clip_cuts_them(clip):
+    """And it is said; a text that just fits is not cut."""
     long = ["the number seven " * 30]
-    with torch.no_grad():
+    with (
+        torch.no_grad(),
+        pytest.warns(UserWarning, match="1 of 1 prompts are longer than the 16 tokens digits-rn reads"),
+    ):
         torch.testing.assert_close(clip.encode_texts(long), clip.model.encode_text(clip.tokenizer(long)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clip.encode_texts(["seven " * 14, "seven"])  # and its start and its end
+
+
+LONG = "a thing described at such length " * 12
+
+
+@pytest.mark.parametrize(
+    ("names", "template"),
+    [
+        (["Polish", "polish", "cat"], "a photo of a {}."),
+        (["dog", "cat", "dog "], "a photo of a {}."),
+        (["hot dog", "hot  dog"], "{}"),
+        ([LONG + "one", LONG + "two"], "{}"),
+        (["one", "two"], LONG + "{}"),
+    ],
+    ids=["capitals", "a space behind", "a space within", "names beyond the context", "a template beyond the context"],
+)
+def test_class_names_that_the_tokenizer_cannot_tell_apart_are_refused(clip, names, template):
+    """Two rows of the head would be the same, and one class never predicted."""
+    with pytest.raises(WiseftError, match=r"reads the prompts of .* and .* as the same tokens .*: give them names"):
+        zero_shot_head(clip, names, [template])
+
+
+def test_names_that_one_template_of_two_tells_apart_are_taken(clip):
+    head = zero_shot_head(clip, ["one", "two"], ["{}", lambda name: "a number"])
+    assert not torch.equal(head[0], head[1])
+
+
+def test_a_head_that_is_not_finite_is_refused(clip):
+    """A diverged text tower would answer one class, with a probability that is no number."""
+    broken = dataclasses.replace(clip, model=copy.deepcopy(clip.model))
+    with torch.no_grad():
+        broken.model.token_embedding.weight.fill_(torch.nan)
+    with pytest.raises(WiseftError, match="zero-shot head of digits-rn holds NaN or infinity"):
+        zero_shot_head(broken, ["one", "two"], ["{}"])
 
 
 def test_every_row_of_the_head_has_the_length_of_the_temperature(clip):

@@ -133,7 +133,7 @@ class FineTuneConfig:
                 continue
             number = Integral if kind is int else Real
             if isinstance(value, bool) or not isinstance(value, number) or not allowed(value):
-                hint = "; YAML reads 1e-5 as a text, write 1.0e-5" if isinstance(value, str) else ""
+                hint = "; YAML reads 1e-5 as a text, write 1.0e-5" if isinstance(value, str) and kind is float else ""
                 raise WiseftError(f"FineTuneConfig.{name} is {value!r}: expected {wanted}{hint}")
             object.__setattr__(self, name, kind(value))  # numbers of numpy become Python's
 
@@ -159,9 +159,10 @@ def recipe_table(images: int = 1_281_167, flops_per_second: float = 1e14, datase
     Notes
     -----
     Parameters, operations and activations of each image encoder are those of
-    ``data/results/image_encoders.csv``; the README beside it says how they were counted. Memory is 20 bytes a parameter (weights, gradients, AdamW's two moments, the last good weights, all
-    float32) and the activations kept for the backward pass, half of them bfloat16's size. A training step
-    takes three times the forward pass. Disk is the dataset and three sets of weights.
+    ``data/results/image_encoders.csv``; the README beside it says how they were counted. Memory is 20 bytes
+    a parameter (weights, gradients, AdamW's two moments, the last good weights, all float32) and the
+    activations kept for the backward pass, half of them bfloat16's size. A training step takes three times
+    the forward pass. Disk is the dataset and three sets of weights.
 
     Explained in notebook 11_use_real_clip.
     """

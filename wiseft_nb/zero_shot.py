@@ -13,7 +13,7 @@ from torch import Tensor
 from wiseft_nb.benchmarks import Benchmark, load_templates
 from wiseft_nb.benchmarks.base import Template, check_class_names
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier, check_finite
 from wiseft_nb.models.clip import Clip
 
 
@@ -54,7 +54,9 @@ def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[T
     check_told_apart(clip, class_names, distinct, prompts)
     embeddings = dict(zip(distinct, F.normalize(clip.encode_texts(distinct), dim=-1), strict=True))
     per_class = torch.stack([embeddings[p] for p in prompts]).view(len(class_names), len(templates), -1)
-    return clip.model.logit_scale.detach().exp() * F.normalize(per_class.mean(dim=1), dim=-1)
+    head = clip.model.logit_scale.detach().exp() * F.normalize(per_class.mean(dim=1), dim=-1)
+    check_finite({"zero-shot head": head}, clip.name)
+    return head
 
 
 def check_told_apart(clip: Clip, class_names: Sequence[str], distinct: list[str], prompts: list[str]) -> None:

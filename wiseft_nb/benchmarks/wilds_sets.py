@@ -151,7 +151,7 @@ def open_wilds(kind: str, module: str, root: Path, part: Part) -> "WILDSDataset"
     try:
         found = getattr(import_wilds(module), kind)
     except ImportError as error:
-        raise WiseftError(f'{part.name} is read by the package wilds: pip install "wiseft-nb[wilds]"') from error
+        raise WiseftError(f"{part.name} is read by the package wilds: pip install wilds") from error
     try:
         return found(root_dir=str(root), download=False)
     except Exception as error:  # whatever wilds makes of a strange table
@@ -178,7 +178,7 @@ def fmow_names() -> list[str]:
     try:
         categories = import_wilds("fmow_dataset").categories
     except ImportError as error:
-        raise WiseftError('fmow is read by the package wilds: pip install "wiseft-nb[wilds]"') from error
+        raise WiseftError("fmow is read by the package wilds: pip install wilds") from error
     return [name.replace("_", " ") for name in categories]
 
 

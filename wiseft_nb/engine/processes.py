@@ -31,7 +31,7 @@ def state():  # noqa: ANN201
         from accelerate import PartialState
         from accelerate.utils import parse_flag_from_env
     except ImportError as error:
-        raise WiseftError('several processes need Accelerate: pip install "wiseft-nb[scale]"') from error
+        raise WiseftError("several processes need Accelerate: pip install accelerate") from error
     # accelerate itself looks for GPUs first, and without any would not see the other processes
     return PartialState(cpu=not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"))
 

@@ -18,7 +18,7 @@ from wiseft_nb.benchmarks.base import check_class_names
 from wiseft_nb.engine.files import expanded, independent, write_whole
 from wiseft_nb.engine.processes import is_main, wait
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.models.classifier import ImageClassifier, check_finite
+from wiseft_nb.models.classifier import ImageClassifier, check_classifier, check_finite
 from wiseft_nb.models.clip_files import CONVERT
 from wiseft_nb.weights.rebuild import as_json, build_classifier, check_float32, copied, own_parts, parts_of
 
@@ -52,6 +52,7 @@ def save_classifier(classifier: ImageClassifier, folder: str | Path) -> Path:
 
     Explained in notebook 03_interpolate.
     """
+    check_classifier(classifier)
     folder, state = expanded(folder), classifier.state_dict()
     check_class_names(classifier.class_names)
     check_finite(state, "the classifier's weights")
@@ -83,10 +84,10 @@ def save_classifier(classifier: ImageClassifier, folder: str | Path) -> Path:
 
 def write_pair(folder: Path, name: str, weights: bytes, about: bytes) -> None:
     """The weights, then the JSON that names them; then the weights that the JSON before it named are deleted."""
+    write_whole(folder / name, weights)
     former = None
     with contextlib.suppress(WiseftError):  # none there, or a damaged one: then nothing is known to be ours
         former = folder / Path(read_about(folder / ABOUT)["weights"]).name
-    write_whole(folder / name, weights)
     try:
         write_whole(folder / ABOUT, about)
     except BaseException:

@@ -20,7 +20,7 @@ from wiseft_nb.engine.compute import device_of
 from wiseft_nb.engine.files import expanded, independent, write_whole
 from wiseft_nb.engine.processes import is_main
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier, check_classifier
 from wiseft_nb.models.clip import Clip
 from wiseft_nb.models.clip_files import read_weights
 from wiseft_nb.weights.rebuild import check_float32, check_state, own_parts
@@ -130,6 +130,7 @@ def export_to_open_clip(classifier: ImageClassifier, clip: Clip, folder: str | P
 
     Explained in notebook 03_interpolate.
     """
+    check_classifier(classifier)
     folder = expanded(folder)
     if own := set(own_parts(classifier)) - {"augment"}:
         raise WiseftError(

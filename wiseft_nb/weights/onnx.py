@@ -16,7 +16,7 @@ import torch
 
 from wiseft_nb.engine.files import expanded, write_whole
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.models.classifier import ImageClassifier, check_classifier
 from wiseft_nb.weights.rebuild import check_float32, own_parts
 
 TOLERANCE = 1e-3  # of the largest logit: what two libraries' rounding may differ by
@@ -55,6 +55,7 @@ def export_to_onnx(classifier: ImageClassifier, path: str | Path) -> Path:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise WiseftError(f"{error.name} is not installed: pip install onnx onnxruntime onnxscript") from error
+    check_classifier(classifier)
     if "preprocess" in own_parts(classifier):
         raise WiseftError(
             "preprocess of this classifier is not what its config says, so the file could not say how images are "

@@ -5,12 +5,12 @@ Explained in notebook 03_interpolate.
 
 import copy
 import json
-import re
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from wiseft_nb.engine.cache import without_addresses
 from wiseft_nb.errors import WiseftError, reason
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier, check_finite
 from wiseft_nb.models.open_clip_parts import build_image_encoder, build_transforms
@@ -78,7 +78,7 @@ def parts_of(classifier: ImageClassifier) -> dict[str, str]:
 
 def text_of(thing: object) -> str:
     """What a module or transform says of itself, without addresses; a list reads like a tuple."""
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing)).replace("[", "(").replace("]", ")")
+    return without_addresses(repr(thing)).replace("[", "(").replace("]", ")")
 
 
 def own_parts(classifier: ImageClassifier) -> list[str]:
