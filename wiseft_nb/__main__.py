@@ -44,9 +44,7 @@ def run(args: argparse.Namespace) -> None:
     clip = load_clip(args.model, args.pretrained, device=args.device)
     zero_shot = zero_shot_classifier(clip, benchmark)
     out = expanded(args.out)
-    save_classifier(
-        zero_shot, out / "zero-shot"
-    )  # first, so that a folder that cannot be written is known before hours
+    save_classifier(zero_shot, out / "zero-shot")  # a folder that cannot be written is better known now
     how = {"cache": True, "compute": compute, "workers": args.workers}
     fine_tuned = fine_tune(zero_shot, benchmark, config, **how)
     save_classifier(fine_tuned, out / "fine-tuned")

@@ -35,8 +35,6 @@ class WorstGroupAccuracy:
         The group of each image; groups without images do not count.
     ignored : sequence of int or str
         Groups that do not count.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     groups: Sequence[int | str]
@@ -62,8 +60,6 @@ class MacroF1:
     """The mean over classes of F1, of the classes that occur among the labels (iWildCam; Koh et al. 2021).
 
     The interval is the bootstrap's, from 200 draws of images with a fixed seed.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     draws: int = 200
@@ -95,8 +91,6 @@ class PmK:
         alone this is pm-0, the plain accuracy; with up to ten frames on both sides pm-10.
     accepted : sequence of collections of int, optional
         The labels that are right for each frame, where one frame may show several things.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     neighbourhoods: Sequence[Sequence[int]]

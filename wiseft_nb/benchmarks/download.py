@@ -28,8 +28,6 @@ def download_parts(parts: Sequence[Part], root: Path, progress: bool = True) -> 
     ------
     WiseftError
         If a file cannot be reached or has another digest. What was fetched stays; called again, it goes on.
-
-    Explained in notebook 11_use_real_clip.
     """
     for part in parts:
         for source in part.sources if part.absent(root) else ():

@@ -42,8 +42,6 @@ class ListedImages(Dataset):
     files : sequence of (Path, int)
     classes : int
         How many classes there are; where only some of them occur, ``class_subset`` says which.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     def __init__(self, folder: Path, files: Sequence[tuple[Path, int]], classes: int):
@@ -96,8 +94,6 @@ class ImagesLater(ListedImages):
         What a dataset may say of itself; see ``wiseft_nb.evaluate``.
     border : int
         Pixels to cut off on every side.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     def __init__(
@@ -135,8 +131,6 @@ def read_image(path: Path) -> Image.Image:
     ------
     WiseftError
         If the file is no image, is damaged or truncated, or does not fix its range of values.
-
-    Explained in notebook 00_start_here.
     """
     return decode(read_bytes(path), path)
 
@@ -173,8 +167,6 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     ------
     WiseftError
         If it is damaged or truncated, or its mode does not fix its range of values.
-
-    Explained in notebook 11_use_real_clip.
     """
     try:
         return upright(image)

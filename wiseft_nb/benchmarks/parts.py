@@ -33,8 +33,6 @@ class Source:
         ``"md5:…"`` or ``"sha256:…"``.
     unpack : str or None
         Where an archive is unpacked, below the data folder; None if it is no archive.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     url: str
@@ -63,8 +61,6 @@ class Part:
         What ``download`` fetches; empty where the host gives it to people alone.
     digests : mapping of str to str
         Digests of official files, such as ``{"batches/test": "md5:…"}``, where they are known.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     name: str
@@ -181,18 +177,12 @@ def check_count(name: str, found: int, expected: int, complete: bool) -> None:
 
 
 def data_folder(root: str | Path | None = None) -> Path:
-    """Where datasets lie: ``root``, else ``WISEFT_NB_DATA``, else ``build/datasets``.
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """Where datasets lie: ``root``, else ``WISEFT_NB_DATA``, else ``build/datasets``."""
     return Path(root or os.environ.get("WISEFT_NB_DATA") or BUILD / "datasets").expanduser()
 
 
 def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
-    """A row for each part that is not whole below ``root``.
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """A row for each part that is not whole below ``root``."""
     rows = [
         {
             "part": part.name,
@@ -209,10 +199,7 @@ def missing_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
 
 
 def official_table(parts: Sequence[Part], root: Path) -> pd.DataFrame:
-    """A row for each file on disk: part, file, official (``pandas.NA`` where no digest of it is published).
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """A row for each file on disk: part, file, official (``pandas.NA`` where no digest of it is published)."""
     rows = [
         {"part": part.name, "file": name, "official": is_official(root / name, part.digests.get(name))}
         for part in parts

@@ -30,8 +30,6 @@ def held_out(
     >>> kept, out = held_out(np.array([0] * 20 + [1] * 10 + [2] * 3), 0.1)
     >>> len(kept), len(out)
     (29, 4)
-
-    Explained in notebook 11_use_real_clip.
     """
     if copies is not None:
         number = {copy: i for i, copy in enumerate(dict.fromkeys(copies))}

@@ -130,10 +130,7 @@ VALIDATION = 0.1  # of the training images
 def load_transfer_benchmark(
     name: str, root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True
 ) -> Benchmark:
-    """One of ``SETS``: a tenth of the training images is held out for validation; there are no shifts.
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """One of ``SETS``: a tenth of the training images is held out for validation; there are no shifts."""
     part, read, n_train, n_test, classes = SETS[name]
     absent = bool(part.absent(root))
 

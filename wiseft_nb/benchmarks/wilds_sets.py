@@ -67,10 +67,7 @@ class WildsImages(ListedImages):
 
 
 def load_fmow_benchmark(root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True) -> Benchmark:
-    """Satellite images of 62 kinds of places; the shift ``ood`` is later years, judged by the worst region's accuracy.
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """Satellite images of 62 kinds of places; the shift ``ood`` is later years, judged by the worst region's accuracy."""
 
     @functools.cache
     def dataset() -> "WILDSDataset":
@@ -90,10 +87,7 @@ def load_fmow_benchmark(root: Path, shifts: str | Sequence[str] | None = None, c
 
 
 def load_iwildcam_benchmark(root: Path, shifts: str | Sequence[str] | None = None, complete: bool = True) -> Benchmark:
-    """Camera-trap images of 182 species; the shift ``ood`` is other cameras; judged by macro-F1.
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """Camera-trap images of 182 species; the shift ``ood`` is other cameras; judged by macro-F1."""
 
     @functools.cache
     def dataset() -> "WILDSDataset":

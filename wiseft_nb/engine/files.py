@@ -82,8 +82,6 @@ def read_checked(path: Path) -> bytes | None:
     ------
     WiseftError
         If the file is damaged.
-
-    Explained in notebook 03_interpolate.
     """
     try:
         digest, _, content = path.read_bytes().partition(b"\n")

@@ -38,8 +38,6 @@ class RobustnessExplorer(widgets.VBox):
         Set ``.value`` to move a menu by code.
     view : ipywidgets.HTML
         What is on screen.
-
-    Explained in notebook 05_redraw_the_paper.
     """
 
     def __init__(self, frames: dict[tuple[str, str, str], str], groups: Iterable[str]):

@@ -26,8 +26,6 @@ class AlphaSlider(VBox):
         ``slider.value = 0.5`` moves it by code.
     view : ipywidgets.HTML
         The picture and its caption.
-
-    Explained in notebook 03_interpolate.
     """
 
     def __init__(self, frames: Mapping[float, bytes], captions: Mapping[float, str]):
@@ -72,8 +70,6 @@ def alpha_slider(frames: Mapping[float, Figure | bytes], captions: Mapping[float
     >>> explorer.slider.value = 0.5
     >>> "half way" in explorer.view.value
     True
-
-    Explained in notebook 03_interpolate.
     """
     if not frames or set(frames) != set(captions):
         raise WiseftError(

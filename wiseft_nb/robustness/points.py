@@ -168,8 +168,6 @@ def below_chord(table: pd.DataFrame, run: list[str], tolerance: float = 0.001) -
     -------
     pandas.DataFrame
         Every row of ``table`` that can be checked, with chord, gap (accuracy - chord) and violated.
-
-    Explained in notebook 05_redraw_the_paper.
     """
     keys = [*run, "dataset"]
     check_columns(table, [*keys, "alpha", "accuracy"], "give tidy sweeps, and the columns that tell them apart")

@@ -132,8 +132,6 @@ def with_mean(table: pd.DataFrame) -> pd.DataFrame:
     """Intervals, and rows for the mean of the paper's five shifts where a model has all five.
 
     ``.attrs["left_out"]`` holds the names of the models that have some of the five, not all.
-
-    Explained in notebook 05_redraw_the_paper.
     """
     table = with_intervals(table)
     if MEAN in set(table.dataset):  # printed in the table
@@ -154,8 +152,6 @@ def model_groups() -> dict[str, pd.DataFrame]:
     -------
     dict
         Name of a group -> tidy table with low and high. The standard models come first.
-
-    Explained in notebook 05_redraw_the_paper.
     """
     testbed = with_mean(published("testbed"))
     standard = standard_by_testbed_rule(testbed)

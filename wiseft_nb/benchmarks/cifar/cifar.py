@@ -48,8 +48,6 @@ def load_cifar10_benchmark(root: Path, shifts: str | Sequence[str] | None = None
     Validation data are 5,000 training images, a tenth of each class, always the same. Shifts are named
     ``cifar10.1-v4``, ``cifar10.1-v6``, ``cifar10.2``, ``cifar10-c/fog/3`` (corruption and severity, 1 to
     5; severity 3 by default) and ``stl10``.
-
-    Explained in notebook 11_use_real_clip.
     """
     part = first_on_disk(root, CIFAR10, CIFAR10_BINARY)
     train = val = reference = NotOnDisk(part, root)

@@ -37,8 +37,6 @@ def read_pickle(path: Path) -> dict:
     ------
     WiseftError
         If it asks for anything else, or is damaged.
-
-    Explained in notebook 11_use_real_clip.
     """
     try:
         with path.open("rb") as file:

@@ -56,10 +56,7 @@ ABOUT = {
 
 
 def load_digits_benchmark(wanted: str | Sequence[str] | None = None) -> Benchmark:
-    """MNIST and its eleven shifts, or those that are wanted; see ``ABOUT`` for what each is.
-
-    Explained in notebook 00_start_here.
-    """
+    """MNIST and its eleven shifts, or those that are wanted; see ``ABOUT`` for what each is."""
     chosen = choose_shifts([name for name in ABOUT if name != "mnist"], wanted)
     parts = mnist()
     shifts = {"uci": uci(), **made_shifts(parts["test"]), "hard": hard(parts["train"], parts["test"])}
@@ -117,8 +114,6 @@ def made_shifts(
         The same seed gives the same bytes on the same machine.
     glyphs : {"held-out", "pretraining"}
         Which fonts the printed ones are taken from.
-
-    Explained in notebook 00_start_here.
     """
     printed = fonts(glyphs, 0, Dice(seed + 11))
     recipes = {

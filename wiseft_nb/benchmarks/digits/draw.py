@@ -144,8 +144,6 @@ def draw(glyphs: Tensor, styles: Tensor, seed: int, foregrounds: Tensor | None =
     Returns
     -------
     Drawings
-
-    Explained in notebook A1_pretrain_tiny_clip.
     """
     dice, n = Dice(seed), len(glyphs)
     hand, tilted = styles == HAND_DRAWN, styles == TILTED

@@ -42,8 +42,6 @@ def load_glyphs(split: str) -> np.ndarray:
     --------
     >>> load_glyphs("held-out").shape[1:]
     (62, 32, 32)
-
-    Explained in notebook A1_pretrain_tiny_clip.
     """
     sheets = sorted(set(font_table().query("split == @split").sheet))
     return np.concatenate([_cells(GLYPHS / sheet) for sheet in sheets])

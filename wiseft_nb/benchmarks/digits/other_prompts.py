@@ -56,8 +56,6 @@ def other_prompts(n: int = 1040, seed: int = 0) -> dict[str, Benchmark]:
     --------
     >>> {name: len(question.class_names) for name, question in other_prompts(n=52).items()}
     {'letters': 26, 'styles': 5, 'colours': 12}
-
-    Explained in notebook 01_build_zero_shot.
     """
     draw_set = {"letters": draw_letters, "styles": draw_styles, "colours": draw_colours}
     class_names = {"letters": LETTERS, "styles": STYLES, "colours": tuple(COLOURS)}
@@ -77,10 +75,7 @@ def other_prompts(n: int = 1040, seed: int = 0) -> dict[str, Benchmark]:
 
 
 def draw_letters(split: str, n: int, seed: int) -> ImageSet:
-    """Printed letters, capital or lowercase; the label is the letter, whatever its case.
-
-    Explained in notebook 01_build_zero_shot.
-    """
+    """Printed letters, capital or lowercase; the label is the letter, whatever its case."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % len(LETTERS)
     case = torch.randint(2, (n,), generator=generator)
@@ -89,10 +84,7 @@ def draw_letters(split: str, n: int, seed: int) -> ImageSet:
 
 
 def draw_styles(split: str, n: int, seed: int) -> ImageSet:
-    """Any character in one of the five styles; the label is the style.
-
-    Explained in notebook 01_build_zero_shot.
-    """
+    """Any character in one of the five styles; the label is the style."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % len(STYLES)
     glyphs = some_glyphs(split, torch.randint(len(CHARACTERS), (n,), generator=generator), generator)
@@ -100,10 +92,7 @@ def draw_styles(split: str, n: int, seed: int) -> ImageSet:
 
 
 def draw_colours(split: str, n: int, seed: int) -> ImageSet:
-    """Any printed character in one of the twelve colours, on another; the label is the colour of the ink.
-
-    Explained in notebook 01_build_zero_shot.
-    """
+    """Any printed character in one of the twelve colours, on another; the label is the colour of the ink."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % len(COLOURS)
     glyphs = some_glyphs(split, torch.randint(len(CHARACTERS), (n,), generator=generator), generator)
@@ -112,9 +101,6 @@ def draw_colours(split: str, n: int, seed: int) -> ImageSet:
 
 
 def some_glyphs(split: str, characters: Tensor, generator: torch.Generator) -> Tensor:
-    """Each character (an index into ``CHARACTERS``) in a random font of the split: uint8 ``(n, CELL, CELL)``.
-
-    Explained in notebook 01_build_zero_shot.
-    """
+    """Each character (an index into ``CHARACTERS``) in a random font of the split: uint8 ``(n, CELL, CELL)``."""
     glyphs = torch.from_numpy(load_glyphs(split))
     return glyphs[torch.randint(len(glyphs), (len(characters),), generator=generator), characters]

@@ -33,8 +33,6 @@ def load_imagenet_benchmark(root: Path, shifts: str | Sequence[str] | None = Non
     "validation" images are the reference test set, as in the paper. Shifts are named ``v2``, ``r``,
     ``sketch``, ``objectnet``, ``a``, and, on request, ``vid-robust/pm-0``, ``vid-robust/pm-10``,
     ``ytbb-robust/pm-0`` and ``ytbb-robust/pm-10``.
-
-    Explained in notebook 11_use_real_clip.
     """
     folder = root / "imagenet/train"
 

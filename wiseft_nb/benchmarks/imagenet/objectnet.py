@@ -14,10 +14,7 @@ BORDER = 2  # pixels of red around every image, lest somebody trains on them
 
 
 def read_objectnet(folder: Path, complete: bool = True) -> ImagesLater:
-    """ObjectNet's images; a label is one of its classes, which stands for one or several of ImageNet's.
-
-    Explained in notebook 11_use_real_clip.
-    """
+    """ObjectNet's images; a label is one of its classes, which stands for one or several of ImageNet's."""
     groups = read_mapping(folder / "mappings")
     if complete and len(groups) != 113:
         raise WiseftError(f"{folder / 'mappings'} maps {len(groups)} classes, expected 113: fetch ObjectNet again")

@@ -36,8 +36,6 @@ class ShardImages(Dataset):
         How many images there are if it is complete.
     complete : bool
         Whether to refuse another number.
-
-    Explained in notebook 11_use_real_clip.
     """
 
     class_subset = None

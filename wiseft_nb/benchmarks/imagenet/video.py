@@ -18,8 +18,6 @@ def read_vid_robust(folder: Path, k: int, wnids: Sequence[str], complete: bool =
     """The anchor frames (k 0), or these with their up to ten reviewed neighbours on both sides (k 10).
 
     Thirty classes, each of which stands for one or several of ImageNet's; a frame may show several.
-
-    Explained in notebook 11_use_real_clip.
     """
     try:
         pmsets, labels, vid, merged = (

@@ -33,8 +33,6 @@ def read_ytbb_robust(folder: Path, k: int) -> ImagesLater:
     Reads ``ytbb_videos/`` and, from ``metadata/``, the files that the reference code keeps for this set:
     anchor_labels.json, pmk_labels.json, ytbb_class_index.json, rev_class_idx_map.json and
     ytbb_robustness_test_anchors_full.csv.
-
-    Explained in notebook 11_use_real_clip.
     """
     place = folder / "metadata"
     try:

@@ -50,8 +50,6 @@ def assemble(
         Whether to look at every image, and refuse them if there are problems, all of them named.
     unread : sequence of str
         What was found and is not read, a line each.
-
-    Explained in notebook 11_use_real_clip.
     """
     check_shift_names([part.removeprefix("shift:") for part in parts if part.startswith("shift:")], "reference")
     paths = [path for files in parts.values() for path, _ in files]

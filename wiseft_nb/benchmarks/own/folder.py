@@ -60,8 +60,6 @@ def load_folder_benchmark(
         Whether to look at every image, and refuse the folder if there are problems, all of them named.
     shifts : str or sequence of str, optional
         The shifts to read, by name or pattern.
-
-    Explained in notebook 11_use_real_clip.
     """
     inside = folders_in(folder)
     if all_are_classes(folder, inside):

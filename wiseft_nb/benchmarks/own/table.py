@@ -32,8 +32,6 @@ def load_table_benchmark(
         Of the CSV; a ``benchmark.json`` beside it may give class names in order, and templates.
     seed, complete, shifts
         As for a folder.
-
-    Explained in notebook 11_use_real_clip.
     """
     rows = read_rows(path)
     about = read_about(path.parent, in_class_order(label for label in rows.label if label))
