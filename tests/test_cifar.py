@@ -130,6 +130,7 @@ def test_parts_that_are_not_on_disk_are_left_out_with_one_warning_and_listed(tmp
             use(benchmark.train)
 
 
+@pytest.mark.filterwarnings("ignore:not on disk")
 def test_whether_files_are_the_official_ones_is_said(tree, tmp_path):
     table = load(tree, shifts=[]).official()
     assert (~table.official).sum() == 7 + 4 + 1 + 2, "these are stand-ins"

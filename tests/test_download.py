@@ -198,6 +198,7 @@ def test_a_truncated_archive_is_refused_and_nothing_half_unpacked(host, tmp_path
     assert left(tmp_path) == ["set.tar"]
 
 
+@pytest.mark.filterwarnings("ignore:not on disk")
 def test_a_benchmark_downloads_what_is_missing_and_is_read_again(host, tmp_path, monkeypatch):
     """CIFAR-10 from an archive in its official format, on a host of this machine."""
     made, root = tmp_path / "made", tmp_path / "root"
@@ -213,6 +214,7 @@ def test_a_benchmark_downloads_what_is_missing_and_is_read_again(host, tmp_path,
     assert isinstance(again, Benchmark) and len(again.reference) == 20 and "cifar10" not in set(again.missing().part)
 
 
+@pytest.mark.filterwarnings("ignore:not on disk")
 def test_an_unknown_part_and_one_for_people_alone_are_refused(tmp_path):
     benchmark = load_benchmark("cifar10", root=tmp_path, shifts=[])
     with pytest.raises(WiseftError, match="unknown part 'cifar11'"):

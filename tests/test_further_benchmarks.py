@@ -190,3 +190,8 @@ def test_wilds_is_imported_without_asking_for_newer_versions(monkeypatch):
     import_wilds("fmow_dataset")
     assert sys.modules["wilds.version"].check_outdated is None and not asked
     assert sys.modules.get("outdated") is before and "outdated" not in sys.modules
+
+
+def test_the_metric_of_regions_follows_a_subset(fmow):
+    ood = load("wilds-fmow", fmow).shifts["ood"]
+    assert ood.subset([3, 0]).metric.groups == [ood.metric.groups[3], ood.metric.groups[0]]

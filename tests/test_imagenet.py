@@ -341,7 +341,7 @@ def test_parts_of_imagenet_have_subsets(imagenet, sharded):
         assert len(few) == 2 and few[1][1] == part[0][1]
         assert np.array_equal(np.asarray(few[0][0]), np.asarray(part[2][0]))
     assert imagenet.shifts["objectnet"].subset([0]).class_groups == imagenet.shifts["objectnet"].class_groups
-    with pytest.raises(WiseftError, match="a metric that knows each of them"):
+    with pytest.raises(WiseftError, match="judged together with their neighbours"):
         imagenet.shifts["vid-robust/pm-10"].subset([0])
 
 

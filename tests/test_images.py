@@ -304,6 +304,7 @@ def test_a_description_with_wrong_types_is_refused(tmp_path, about):
         load_benchmark(tmp_path)
 
 
+@pytest.mark.filterwarnings("ignore:.*outside is not read")
 @pytest.mark.parametrize("name", ["../outside", "a" * 5000, "nul\0byte", "\ud800"])
 def test_a_class_name_reaches_no_other_folder(tmp_path, name):
     """Class names are looked up among the folders there are, never made into a path."""

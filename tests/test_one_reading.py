@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from wiseft_nb import WiseftError, classify
-from wiseft_nb.benchmarks.images import read_image, upright_rgb
+from wiseft_nb import WiseftError, classify, evaluate
+from wiseft_nb.benchmarks.images import ListedImages, read_image, upright_rgb
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 
@@ -152,14 +152,29 @@ def test_an_image_in_memory_that_cannot_be_read_is_refused_in_a_sentence(tmp_pat
             read()
 
 
-def test_classify_says_the_same_of_a_photograph_from_a_file_and_in_memory(tmp_path, zero_shot, benchmark):
+@pytest.fixture
+def strange(tmp_path, benchmark):
+    """A digit stored lying on its side, and one drawn in black on nothing, a class folder each."""
     exif = Image.Exif()
     exif[0x0112] = 6
     digit = np.rot90(np.asarray(benchmark.reference[3][0].resize((64, 64))))
-    Image.fromarray(np.ascontiguousarray(digit)).save(tmp_path / "a.png", exif=exif)
     ink = np.zeros((28, 28, 4), np.uint8)
     ink[8:20, 12:16, 3] = 255
-    Image.fromarray(ink).save(tmp_path / "b.png")
-    paths = [tmp_path / "a.png", tmp_path / "b.png"]
-    tables = [classify(zero_shot, images, progress=False) for images in (paths, map(Image.open, paths))]
-    assert tables[0].drop(columns="image").equals(tables[1].drop(columns="image"))
+    for name in "01":
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.ascontiguousarray(digit)).save(tmp_path / "0/a.png", exif=exif)
+    Image.fromarray(ink).save(tmp_path / "1/b.png")
+    return tmp_path
+
+
+def test_every_way_to_ask_a_classifier_says_the_same(strange, zero_shot):
+    paths = sorted(strange.rglob("*.png"))
+    expected = classify(zero_shot, paths, progress=False).label.tolist()
+    assert classify(zero_shot, map(Image.open, paths), progress=False).label.tolist() == expected
+    assert zero_shot.predict([Image.open(path) for path in paths]) == expected
+    listed = ListedImages(strange, [(path, i) for i, path in enumerate(paths)], classes=2)
+    assert [zero_shot.class_names[i] for i in evaluate(zero_shot, listed).predicted] == expected
+    folder = ImageFolder(strange, loader=Image.open)
+    assert [zero_shot.class_names[i] for i in evaluate(zero_shot, folder).logits.argmax(1)] == expected
+    own_loader = evaluate(zero_shot, ImageFolder(strange)).logits.argmax(1)
+    assert zero_shot.class_names[own_loader[0]] == expected[0], "turned, but transparency is gone by then"

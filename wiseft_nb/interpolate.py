@@ -110,7 +110,8 @@ def check_pair(zero_shot: nn.Module, fine_tuned: nn.Module) -> None:
             f"the endpoints are of different architectures though their weights have the same shapes ({what}): "
             "load both with the same activation, such as the -quickgelu variant for OpenAI's CLIP"
         )
-    said = [without_addresses(repr(getattr(model, "preprocess", None))) for model in (zero_shot, fine_tuned)]
+    transforms = [getattr(model, "preprocess", None) for model in (zero_shot, fine_tuned)]
+    said = [" ".join(without_addresses(repr(transform)).split()) for transform in transforms]
     if said[0] != said[1]:
         raise WiseftError(
             f"the endpoints preprocess their inputs differently ({said[0]} and {said[1]}), so a mixture of their weights "

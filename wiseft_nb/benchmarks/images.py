@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.listing import FORMATS
 from wiseft_nb.errors import WiseftError, reason
-from wiseft_nb.metrics import Metric, PmK, WorstGroupAccuracy
+from wiseft_nb.metrics import Metric
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,10 +78,8 @@ def subset(images: Dataset, indices: Sequence[int] | np.ndarray | slice) -> Data
         getattr(images, "metric", None),
     )
     few.files = [images.files[i] for i in rows]
-    if hasattr(metric, "subset"):
+    if hasattr(metric, "subset"):  # it knows each image
         few.metric = metric.subset(rows)
-    elif isinstance(metric, WorstGroupAccuracy | PmK):
-        raise WiseftError("these images are judged by a metric that knows each of them: take the whole set")
     return few
 
 
