@@ -276,6 +276,19 @@ def test_a_reader_beside_a_writer_gets_a_whole_classifier(fine_tuned, folder, mo
     assert same_state(load_classifier(folder), new)
 
 
+def test_weights_deleted_while_they_are_read_are_not_missed(fine_tuned, folder, monkeypatch):
+    """Between the hash and the loading, another process saved: then its classifier is read."""
+    new, load = changed(fine_tuned), checkpoint.load_file
+    later = iter([lambda: save_classifier(new, folder)])
+
+    def deleted(path):
+        next(later, lambda: None)()
+        return load(path)
+
+    monkeypatch.setattr(checkpoint, "load_file", deleted)
+    assert same_state(load_classifier(folder), new)
+
+
 def test_former_weights_that_cannot_be_deleted_do_not_undo_a_save(fine_tuned, folder, monkeypatch):
     """Windows does not delete what another program has open."""
     unlink, new, former = type(folder).unlink, changed(fine_tuned), weights_of(folder)

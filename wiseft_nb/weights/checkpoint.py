@@ -156,13 +156,15 @@ def read_pair(folder: Path) -> tuple[dict, dict[str, Tensor]]:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             if digest == about["sha256"]:
                 return about, load_file(path)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever safetensors makes of a strange file, or one deleted under its hands
             later = read_about(folder / ABOUT)
             if later["weights"] != about["weights"]:
-                about = later  # another save came between the two
+                about = later  # another save came between description and weights
                 continue
-            raise WiseftError(f"{folder} lacks the weights {path.name[:80]!r}: save the classifier again") from error
-        except Exception as error:  # of the right hash, but not safetensors
+            if isinstance(error, OSError | ValueError):
+                raise WiseftError(
+                    f"{folder} lacks the weights {path.name[:80]!r} ({reason(error)}): save the classifier again"
+                ) from error
             raise WiseftError(f"{path} does not fit {ABOUT} ({reason(error)}): save the classifier again") from error
         raise WiseftError(f"{path} is not the file that was saved, truncated perhaps: save or copy it again")
 
