@@ -50,8 +50,6 @@ class Run:
     seed : int
     alphas : tuple of float
         Coarse in quick mode, fine in full mode.
-
-    Explained in notebook 00_start_here.
     """
 
     notebook: str

@@ -41,7 +41,7 @@ written: int | None = None  # bytes since then, by this process; None before its
 
 def cache_folder() -> Path:
     """Where entries lie: ``WISEFT_NB_CACHE``, or ``build/cache``."""
-    return Path(os.environ.get("WISEFT_NB_CACHE") or BUILD / "cache")
+    return Path(os.environ.get("WISEFT_NB_CACHE") or BUILD / "cache").expanduser()
 
 
 def clear_cache() -> int:
