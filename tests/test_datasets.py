@@ -195,9 +195,12 @@ def test_labels_outside_the_subset_and_subsets_outside_the_classes_are_refused(z
 def test_another_order_of_the_classes_is_refused(zero_shot, few, classes):
     odd = Mapped(few, lambda image, label: (image, label))
     odd.classes = classes
-    for data in (odd, Subset(odd, range(10))):
+    for data in (odd, Subset(odd, range(10)), ConcatDataset([few, odd])):
         with pytest.raises(WiseftError, match="numbers its classes otherwise"):
             evaluate(zero_shot, data)
+    mended = Mapped(odd, lambda image, label: (image, label))  # may number the labels anew, and says nothing
+    mended.dataset = odd
+    evaluate(zero_shot, mended)
 
 
 def test_a_folder_that_lacks_a_class_is_refused_where_its_labels_move(zero_shot, few):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
-from torch.utils.data import ConcatDataset, Dataset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.metrics import Metric, accuracy
@@ -96,7 +96,9 @@ def source_of(dataset: Dataset) -> np.ndarray | None:
 
 def check_order(dataset: Dataset, class_names: Sequence[str]) -> None:
     """Refuse a dataset that says its classes (torchvision's folders do) and numbers them otherwise."""
-    while not hasattr(dataset, "classes") and hasattr(dataset, "dataset"):
+    for part in dataset.datasets if isinstance(dataset, ConcatDataset) else ():
+        check_order(part, class_names)
+    while isinstance(dataset, Subset):  # another wrapper may have numbered the labels anew
         dataset = dataset.dataset
     names = getattr(dataset, "classes", None)
     if not isinstance(names, list | tuple) or getattr(dataset, "target_transform", None):
