@@ -51,8 +51,8 @@ def test_a_sweep_computes_only_the_alphas_it_lacks(zero_shot, fine_tuned, tiny):
     sweep(zero_shot, fine_tuned, tiny, (0, 1), datasets, progress=False, cache=True)
     room = sys.modules["wiseft_nb.sweep"]  # the package's name is the function
     with pytest.MonkeyPatch.context() as patch:
-        honest = room.interpolated
-        patch.setattr(room, "interpolated", lambda *ends: mixed.append(ends[2]) or honest(*ends))
+        honest = room.mix_into
+        patch.setattr(room, "mix_into", lambda *ends: mixed.append(ends[3]) or honest(*ends))
         table = sweep(zero_shot, fine_tuned, tiny, (0, 0.5, 1), datasets, progress=False, cache=True)
     assert mixed == [0.5]
     assert table.equals(sweep(zero_shot, fine_tuned, tiny, (0, 0.5, 1), datasets, progress=False))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from wiseft_nb import WiseftError, evaluate, interpolate, wise_ft
+from wiseft_nb.interpolate import mix_into
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("steady")
@@ -195,3 +196,16 @@ def test_a_loop_over_alpha_is_not_spoiled_by_loading_into_an_endpoint():
     nn.init.ones_(model.weight)
     kept = interpolate(live, live, 1)
     assert sweep_weights(zero_shot.state_dict(), kept, model, alphas, interpolate) == [0.5, 0.5, 1.0]
+
+
+@given(endpoints(), st.sampled_from([0.0, 1.0, 0.3, 0.5, 0.999, -0.5, 1.2]))
+@pytest.mark.filterwarnings("ignore:alpha")
+def test_mixing_into_tensors_that_are_there_gives_the_same_bits(ends, alpha):
+    """What a sweep does, alpha after alpha, in one set of weights."""
+    theta_0, theta_1 = ends
+    theta = interpolate(theta_0, theta_1, 0)
+    moved = {name: tensor for name, tensor in theta.items() if not torch.equal(tensor, theta_1[name])}
+    for value in (0.7, alpha):
+        mix_into(moved, theta_0, theta_1, value)
+    expected = interpolate(theta_0, theta_1, alpha)
+    assert all(bits(moved[name]) == bits(expected[name]) for name in moved)

@@ -77,6 +77,16 @@ def interpolated(theta_0: StateDict, theta_1: StateDict, alpha: float) -> Iterat
             yield name, (1 - alpha) * zero_shot + alpha * fine_tuned
 
 
+def mix_into(theta: StateDict, theta_0: StateDict, theta_1: StateDict, alpha: float) -> None:
+    """The same numbers written into tensors that are there already, which takes a fraction of the time."""
+    for name, mixed in theta.items():
+        zero_shot, fine_tuned = theta_0[name], theta_1[name]
+        if alpha in (0, 1) or not (mixed.is_floating_point() or mixed.is_complex()):
+            mixed.copy_(fine_tuned if alpha == 1 else zero_shot)
+        else:
+            torch.mul(zero_shot, 1 - alpha, out=mixed).add_(alpha * fine_tuned)
+
+
 def wise_ft(zero_shot: nn.Module, fine_tuned: nn.Module, alpha: float) -> nn.Module:
     """A new classifier, or any network, with the interpolated weights of two; neither is changed.
 

@@ -20,7 +20,7 @@ from wiseft_nb.engine.forward import BATCH, forward_over, progress_bar
 from wiseft_nb.engine.nested import Batch, split
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.evaluate import decide
-from wiseft_nb.interpolate import as_alphas, check_pair, interpolated
+from wiseft_nb.interpolate import as_alphas, check_pair, mix_into
 from wiseft_nb.intervals import mean_interval
 from wiseft_nb.metrics import accuracy
 from wiseft_nb.models.checks import check_classes, check_same_inputs, fingerprint_input
@@ -157,13 +157,14 @@ def weight_path(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, compute
     mixed = copy.deepcopy(zero_shot).eval()
     forward = compute.prepare(mixed)
     theta_0, theta_1, theta = (model.state_dict() for model in (zero_shot, fine_tuned, mixed))
+    theta_1 = {name: tensor.to(theta[name].device) for name, tensor in theta_1.items()}
+    moved = {name: tensor for name, tensor in theta.items() if not torch.equal(tensor, theta_1[name])}
 
     @torch.no_grad()
     def path(inputs: Batch, alphas: Sequence[float]) -> Iterator[Tensor]:
         pieces = split(inputs, BATCH)
         for alpha in alphas:
-            for name, tensor in interpolated(theta_0, theta_1, alpha):
-                theta[name].copy_(tensor)
+            mix_into(moved, theta_0, theta_1, alpha)
             yield torch.cat([forward(piece) for piece in pieces])
 
     return path
