@@ -64,7 +64,7 @@ def interpolate(theta_0: StateDict | nn.Module, theta_1: StateDict | nn.Module, 
 
 
 def interpolated(theta_0: StateDict, theta_1: StateDict, alpha: float) -> Iterator[tuple[str, Tensor]]:
-    """One new tensor at a time, unchecked: for callers who cannot hold a further set of weights."""
+    """The interpolated tensors by name, unchecked."""
     for name, zero_shot in theta_0.items():
         zero_shot, fine_tuned = zero_shot.detach(), theta_1[name].detach().to(zero_shot.device)
         mixes = zero_shot.is_floating_point() or zero_shot.is_complex()
