@@ -73,6 +73,8 @@ PUBLIC = frozenset(  # written out: a name that others import is not lost by acc
         "clear_cache",
         "effective_robustness",
         "evaluate",
+        "paired",
+        "Paired",
         "export_to_onnx",
         "export_to_open_clip",
         "fine_tune",

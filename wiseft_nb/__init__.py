@@ -20,7 +20,7 @@ _ROOMS = {
     "zero_shot": ("zero_shot_classifier", "zero_shot_head"),
     "fine_tune": ("fine_tune",),
     "interpolate": ("interpolate", "wise_ft"),
-    "evaluate": ("Predictions", "evaluate"),
+    "evaluate": ("Paired", "Predictions", "evaluate", "paired"),
     "sweep": ("sweep",),
     "classify": ("classify",),
     "weights.checkpoint": ("load_classifier", "save_classifier"),

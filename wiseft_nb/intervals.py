@@ -6,6 +6,7 @@ Explained in notebook 04_measure_robustness.
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import binomtest
 from statsmodels.stats.proportion import proportion_confint
 
 from wiseft_nb.errors import WiseftError
@@ -58,6 +59,28 @@ def accuracy_row(correct: int, n: int) -> dict[str, float]:
     """The columns accuracy, n, low and high of a tidy table."""
     low, high = accuracy_interval(correct, n)
     return {"accuracy": correct / n, "n": n, "low": low, "high": high}
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact McNemar test of two classifiers on the same images: the two-sided p of the images in dispute.
+
+    Parameters
+    ----------
+    only_first, only_second : int
+        Images that one of the two alone classified correctly.
+
+    Returns
+    -------
+    float
+        1 where there is none.
+
+    Examples
+    --------
+    >>> round(mcnemar(3, 8), 2)
+    0.23
+    """
+    disputed = only_first + only_second
+    return float(binomtest(only_first, disputed).pvalue) if disputed else 1.0
 
 
 def mean_interval(

@@ -3,7 +3,7 @@
 Explained in notebook 00_start_here.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +83,8 @@ class Benchmark:
     Datasets are map-style and yield ``(input, label)``. A shift that has only some of the classes says
     so in an attribute ``class_subset``, a tuple of class indices; one whose labels stand for several
     classes each in ``class_groups``; one that is not judged by its accuracy in ``metric``
-    (``wiseft_nb.metrics``). ``parts`` lie below ``root``, those of a benchmark that does not ship.
+    (``wiseft_nb.metrics``). ``groups`` names shifts that belong together, such as those in print; tables and
+    figures can take their means. ``parts`` lie below ``root``, those of a benchmark that does not ship.
 
     Explained in notebook 00_start_here.
     """
@@ -96,6 +97,7 @@ class Benchmark:
     reference: Dataset
     shifts: dict[str, Dataset]
     reference_name: str = "reference"
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)  # name -> the shifts that belong together
     about: dict[str, str] = field(default_factory=dict)  # dataset name -> one line on what it is
     parts: Sequence[Part] = ()
     root: Path | None = None
@@ -104,6 +106,7 @@ class Benchmark:
     def __post_init__(self) -> None:
         check_class_names(self.class_names)
         check_shift_names(self.shifts, self.reference_name)
+        check_groups(self.groups, self.test_sets, self.shifts)
 
     @property
     def test_sets(self) -> dict[str, Dataset]:
@@ -115,7 +118,7 @@ class Benchmark:
         prompts = [t(name) if callable(t) else t for t in self.templates for name in self.class_names]
         sets = {"train": self.train, "val": self.val, **self.test_sets}
         asked = [[getattr(data, name, None) for name in ASKED] for data in sets.values()]
-        yield fingerprint(self.class_names, prompts, sets, asked).encode()
+        yield fingerprint(self.class_names, prompts, sets, asked, dict(self.groups)).encode()
 
     def missing(self) -> pd.DataFrame:
         """The parts that are not on disk: part, lacks (files), bytes, page, licence, download (whether it can be).
@@ -168,6 +171,19 @@ def check_shift_names(shifts: Iterable[str], reference_name: str) -> None:
             raise WiseftError(
                 f"a shift is called {name!r}, which is no name or names something else in tables of results: rename it"
             )
+
+
+def check_groups(groups: Mapping[str, Sequence[str]], test_sets: Iterable[str], shifts: Iterable[str]) -> None:
+    """Refuse groups of no or unknown shifts, and names that a row of results has already."""
+    taken = {name.casefold() for name in (*test_sets, MEAN)}
+    for name, members in groups.items():
+        if not name.strip() or name.strip().casefold() in taken:
+            raise WiseftError(f"a group of shifts is called {name!r}, which is no name or names a dataset: rename it")
+        if isinstance(members, str) or not members or len(set(members)) < len(members):
+            raise WiseftError(f"group {name!r} is {members!r}: give a list of names of shifts, each once")
+        for member in members:
+            if member not in shifts:
+                raise unknown(f"shift in group {name!r}", member, shifts)
 
 
 def check_class_names(class_names: Sequence[str]) -> None:

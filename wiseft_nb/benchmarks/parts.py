@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -110,6 +110,12 @@ def too_deep(part: Part, root: Path) -> str:
     """The hint that ``root`` lies inside the folder that is meant; empty if it does not."""
     above = next((folder for folder in root.resolve().parents[:2] if not part.absent(folder)), None)
     return f"root is too deep, pass root={str(above)!r}" if above else ""
+
+
+def among(groups: Mapping[str, Sequence[str]], shifts: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Groups with those of their shifts that are there; none without any."""
+    there = {name: tuple(shift for shift in members if shift in shifts) for name, members in groups.items()}
+    return {name: members for name, members in there.items() if members}
 
 
 def choose_shifts(known: Iterable[str], wanted: str | Sequence[str] | None, usual: str = "*") -> list[str]:

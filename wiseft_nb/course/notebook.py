@@ -37,6 +37,7 @@ MODES = {
     "default": {"alphas": tuple(i / 10 for i in range(11))},
     "full": {"alphas": tuple(i / 20 for i in range(21))},
 }
+THREADS = 2  # of torch: their number decides the last digits, and training carries them to the first
 Kept = TypeVar("Kept", ImageClassifier, pd.DataFrame)
 
 
@@ -63,7 +64,7 @@ class Run:
 
 
 def start(notebook: str, seed: int = 0) -> Run:
-    """Begin a notebook: seed everything, set the look of figures, read the mode.
+    """Begin a notebook: seed everything, fix torch's threads, set the look of figures, read the mode.
 
     The mode comes from the environment variable ``WISEFT_NB_MODE``: ``quick``, ``default`` or ``full``.
 
@@ -78,9 +79,16 @@ def start(notebook: str, seed: int = 0) -> Run:
     torch.use_deterministic_algorithms(True, warn_only=True)
     np.set_printoptions(precision=3, suppress=True)
     torch.set_printoptions(precision=3, sci_mode=False)
-    pd.options.display.float_format = "{:.3f}".format
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(THREADS)
+    pd.options.display.float_format = as_written
     set_style()
     return Run(notebook, mode, seed, **MODES[mode])
+
+
+def as_written(number: float) -> str:
+    """A number as people write it: 88.4, 64, 0.413."""
+    return f"{number:.3f}".rstrip("0").rstrip(".")
 
 
 def show(fig: Figure, alt: str) -> None:

@@ -11,6 +11,14 @@ from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = sns.color_palette("colorblind")
 MARKERS = "osD^vPX*<>"
+# One look for each role, in every figure
+ROLES = {
+    "zero-shot": {"color": PURPLE, "marker": "*"},
+    "fine-tuned": {"color": ORANGE, "marker": "D"},
+    "linear": {"color": GREEN, "marker": "o"},
+    "interpolated": {"color": BLUE, "marker": "s"},
+    "standard": {"color": GREY, "marker": "."},
+}
 
 
 def set_style() -> None:

