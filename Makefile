@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: tutorial lab test lint notebooks benchmark pretrain clean
+.PHONY: tutorial lab test lint notebooks exercises student solved benchmark pretrain clean
 
 tutorial: $(VENV)/ready  ## run notebooks 00 to 04, write them as HTML under build/
 	$(PY) -m wiseft_nb.make.tutorial
@@ -19,6 +19,12 @@ lint: $(VENV)/ready
 
 notebooks: $(VENV)/ready  ## execute every notebook again, in place
 	$(PY) -m wiseft_nb.make.tutorial --in-place --all
+
+exercises: $(VENV)/ready  ## write the exercises into the notebooks from wiseft_nb/course/exercises
+	$(PY) -m wiseft_nb.make.exercises
+
+student solved: $(VENV)/ready  ## copies for a class under build/: without solutions, with them filled in
+	$(PY) -m wiseft_nb.make.exercises $@
 
 benchmark: $(VENV)/ready  ## ours, the naive way and open_clip's own side by side, about an hour
 	$(PY) -m wiseft_nb.make.timing
