@@ -315,3 +315,10 @@ def test_copies_are_held_out_together(tmp_path):
     benchmark = load(tmp_path, shifts=[])
     train, val = ({image.tobytes() for image in part.images} for part in (benchmark.train, benchmark.val))
     assert len(benchmark.train) + len(benchmark.val) == 100 and not train & val
+
+
+def test_its_shifts_come_in_two_groups(cifar10):
+    """Photographs collected anew, and test images that code corrupted: their means say different things."""
+    assert set(cifar10.groups) == {"natural", "corrupted"}
+    assert all("/" in name for name in cifar10.groups["corrupted"])
+    assert sorted(name for group in cifar10.groups.values() for name in group) == sorted(cifar10.shifts)

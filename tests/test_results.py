@@ -7,6 +7,7 @@ import pytest
 
 from wiseft_nb.make.readme import README
 from wiseft_nb.make.results import RESULTS, readme_rows
+from wiseft_nb.make.results import headline as made_headline
 
 BETTER = "alpha 0.5 above the better endpoint, mean of shifts"
 BEST = "best point within 1.5 points of the reference, above fine-tuned, mean of shifts"
@@ -19,7 +20,39 @@ def headline():
 
 def test_the_readme_shows_the_headline(headline, benchmark):
     inside = README.read_text(encoding="utf-8").partition("<!-- headline -->\n")[2].partition("\n<!-- /headline -->")[0]
-    assert inside.splitlines() == readme_rows(headline.reset_index(), len(benchmark.shifts))
+    assert inside.splitlines() == readme_rows(headline.reset_index(), benchmark)
+
+
+def test_the_headline_follows_from_the_sweeps(headline, benchmark):
+    """Without training: ``python -m wiseft_nb.make.results --again`` gives it again."""
+    sweeps, prompts = (pd.read_csv(RESULTS / f"{name}.csv") for name in ("digits", "prompts"))
+    made = made_headline(sweeps, prompts, benchmark).set_index("figure")
+    pd.testing.assert_frame_equal(made, headline, atol=1e-6)
+
+
+SENTENCES = {  # figure, its sign in the sentence -> how the README goes on behind the numbers
+    ("fine-tuned minus zero-shot, print", -1): "fine-tuning loses {} points ({} to {} over the seeds)",
+    ("alpha 0.5 minus zero-shot, print", -1): "stays {} points ({} to {}) below zero-shot",
+    ("alpha 0.5 minus zero-shot, handwriting", 1): "{} points ({} to {}) above zero-shot",
+    ("alpha 0.5 minus fine-tuned, handwriting", 1): "{} points ({} to {}) above fine-tuned",
+    ("alpha 0.5 minus fine-tuned, reference", -1): "it gives up {} points ({} to {})",
+    (BETTER, 1): "it stands {} points ({} to {}) above the better end",
+}
+
+
+@pytest.mark.parametrize(("figure", "sign"), SENTENCES)
+def test_the_readme_s_sentences_are_differences_within_a_seed(headline, figure, sign):
+    row = 100 * sign * headline.loc[figure]
+    low, high = sorted((row["lowest"], row["highest"]))
+    said = SENTENCES[figure, sign].format(*(f"{value:.1f}" for value in (row["median"], low, high)))
+    assert said in " ".join(README.read_text(encoding="utf-8").split())
+
+
+def test_the_readme_s_gain_at_the_smaller_learning_rate():
+    rates = pd.read_csv(RESULTS / "learning_rates.csv").query("dataset == 'mean of shifts' and lr == 0.001")
+    along = 100 * rates.set_index("alpha").accuracy
+    gain = along[0.5] - max(along[0.0], along[1.0])
+    assert f"alpha 0.5 gains {gain:.1f} points over fine-tuned" in " ".join(README.read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize("figure", [BETTER, BEST])

@@ -1,5 +1,7 @@
 """Measure what the README states: ``python -m wiseft_nb.make.results`` (about 15 minutes on 2 cores).
 
+With ``--again`` the headline and the README are made from the sweeps that are there, without any training.
+
 Learning rates are chosen on validation data alone, over three seeds; then each test set is looked at
 once a seed. Writes under ``data/results``:
 
@@ -11,6 +13,9 @@ once a seed. Writes under ``data/results``:
 
 and from them the README's table and figure.
 """
+
+import argparse
+from collections.abc import Sequence
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -24,7 +29,7 @@ from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.paths import DATA, ROOT
 from wiseft_nb.plots import plot_robustness, set_style
-from wiseft_nb.robustness import fit_baseline, load_standard_models
+from wiseft_nb.robustness import Baseline, fit_table, load_standard_models
 from wiseft_nb.robustness.points import MEAN, mean_of_shifts
 from wiseft_nb.sweep import sweep
 from wiseft_nb.zero_shot import zero_shot_classifier
@@ -36,6 +41,8 @@ LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 LINEAR_RATES, LINEAR_EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 20
 ALPHAS = tuple(i / 10 for i in range(11))
 HOW = {"progress": False, "cache": True}
+ENDS = {"zero-shot": 0.0, "fine-tuned": 1.0, "alpha 0.5": 0.5}
+HAS_LINE = 0.7  # R²; below it standard models are a cloud
 REFERENCE_LOSS = 0.015  # reference accuracy one may give up against fine-tuned, for the best curve point
 
 
@@ -55,7 +62,7 @@ def learning_rates(zero_shot: ImageClassifier, benchmark: Benchmark) -> pd.DataF
 
     Chosen is the largest rate that validation cannot tell from the best: within one standard error.
     """
-    tables, groups = [], {MEAN: list(benchmark.shifts)}
+    tables, groups = [], places_of_mean(benchmark)
     for lr in tqdm(LEARNING_RATES, desc="learning rates"):
         models = fine_tuned(zero_shot, benchmark, lr=lr)
         datasets = {"val": benchmark.val, **benchmark.test_sets}
@@ -89,34 +96,13 @@ def prompts(clip: Clip) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def headline(sweeps: pd.DataFrame, by_prompt: pd.DataFrame, reference: str) -> pd.DataFrame:
-    """The figures that matter: median over seeds of each."""
-    standard, figures = load_standard_models(), []
-    shifts = sorted(set(sweeps.dataset) - {reference, MEAN})
-    wide = standard.pivot(index="model", columns="dataset", values="accuracy")
-    lines = {shift: fit_baseline(wide[reference], wide[shift]) for shift in shifts}
-    for seed, table in sweeps.groupby("seed"):
-        curve = table.pivot(index="alpha", columns="dataset", values="accuracy")
-        x, mean = curve[reference], curve[MEAN]
-        allowed = mean[x >= x[1.0] - REFERENCE_LOSS]
-        above = {s: float(lines[s].effective_robustness(x[0.0], curve.loc[0.0, s])) for s in shifts}
-        figures.append(
-            {
-                "zero-shot, reference": x[0.0],
-                "zero-shot, mean of shifts": mean[0.0],
-                "fine-tuned, reference": x[1.0],
-                "fine-tuned, mean of shifts": mean[1.0],
-                "alpha 0.5, reference": x[0.5],
-                "alpha 0.5, mean of shifts": mean[0.5],
-                "alpha 0.5 above the better endpoint, mean of shifts": mean[0.5] - max(mean[0.0], mean[1.0]),
-                "best point within 1.5 points of the reference, above fine-tuned, mean of shifts": allowed.max()
-                - mean[1.0],
-                "alpha of that point": allowed.idxmax(),
-                "zero-shot above the line of standard models, mean of shifts": sum(above.values()) / len(above),
-                "seed": seed,
-            }
-        )
-    table = pd.DataFrame(figures).set_index("seed")
+def headline(sweeps: pd.DataFrame, by_prompt: pd.DataFrame, benchmark: Benchmark) -> pd.DataFrame:
+    """The figures that matter: of each its value for every seed, then median, lowest and highest.
+
+    Differences are taken within a seed first: a difference of medians is none of any model.
+    """
+    lines = {shift: fit_table(load_standard_models(), shift, benchmark.reference_name) for shift in benchmark.shifts}
+    table = pd.DataFrame([figures_of(curve, lines, benchmark) for _, curve in sweeps.groupby("seed")])
     rows = pd.DataFrame(
         {"figure": table.columns, "median": table.median(), "lowest": table.min(), "highest": table.max()}
     )
@@ -124,6 +110,33 @@ def headline(sweeps: pd.DataFrame, by_prompt: pd.DataFrame, reference: str) -> p
     more += [(f"R² of the line of standard models, {shift}", line.r2) for shift, line in lines.items()]
     rest = pd.DataFrame([{"figure": name, "median": v, "lowest": v, "highest": v} for name, v in more])
     return pd.concat([rows, rest], ignore_index=True)
+
+
+def figures_of(sweep_of_a_seed: pd.DataFrame, lines: dict[str, Baseline], benchmark: Benchmark) -> dict[str, float]:
+    """The figures of one seed, by name."""
+    curve = sweep_of_a_seed.pivot(index="alpha", columns="dataset", values="accuracy")
+    places = {"reference": curve[benchmark.reference_name]}
+    for name, members in places_of_mean(benchmark).items():
+        places[name] = curve[list(members)].mean(axis=1)
+    found = {f"{model}, {place}": along[alpha] for place, along in places.items() for model, alpha in ENDS.items()}
+    for first, second in (("fine-tuned", "zero-shot"), ("alpha 0.5", "zero-shot"), ("alpha 0.5", "fine-tuned")):
+        for place in places:
+            found[f"{first} minus {second}, {place}"] = found[f"{first}, {place}"] - found[f"{second}, {place}"]
+    mean, x = places[MEAN], places["reference"]
+    allowed = mean[x >= x[1.0] - REFERENCE_LOSS]
+    found[f"alpha 0.5 above the better endpoint, {MEAN}"] = mean[0.5] - max(mean[0.0], mean[1.0])
+    found[f"best point within 1.5 points of the reference, above fine-tuned, {MEAN}"] = allowed.max() - mean[1.0]
+    found["alpha of that point"] = allowed.idxmax()
+    with_line = [shift for shift, line in lines.items() if line.r2 >= HAS_LINE]
+    for model, alpha in ENDS.items():
+        rho = [float(lines[shift].effective_robustness(x[alpha], curve.loc[alpha, shift])) for shift in with_line]
+        found[f"rho of {model}, mean of the shifts with a line"] = sum(rho) / len(rho)
+    return found
+
+
+def places_of_mean(benchmark: Benchmark) -> dict[str, Sequence[str]]:
+    """The groups of shifts, and all of them."""
+    return {**benchmark.groups, MEAN: list(benchmark.shifts)}
 
 
 def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
@@ -137,19 +150,39 @@ def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
     fig.savefig(FIGURE, bbox_inches="tight")
 
 
-def readme_rows(table: pd.DataFrame, n_shifts: int) -> list[str]:
+def readme_rows(table: pd.DataFrame, benchmark: Benchmark) -> list[str]:
     """The README's headline table."""
-    figures = table.set_index("figure")["median"]
-    rows = [f"| digits, median of three seeds | MNIST | mean of {n_shifts} shifts |", "|---|---|---|"]
-    for model in ("zero-shot", "fine-tuned", "alpha 0.5"):
+    figures, groups = table.set_index("figure")["median"], dict(reversed(benchmark.groups.items()))
+    places = {"reference": "MNIST"} | {name: f"{len(of)} shifts in {name}" for name, of in groups.items()}
+    places[MEAN] = f"mean of all {len(benchmark.shifts)}"
+    rows = ["| digits, median of three seeds | " + " | ".join(places.values()) + " |", "|---" * (1 + len(places)) + "|"]
+    for model in ENDS:
         name = "WiSE-FT, alpha 0.5" if model == "alpha 0.5" else model
-        reference, mean = (figures[f"{model}, {place}"] for place in ("reference", "mean of shifts"))
-        rows.append(f"| {name} | {reference:.1%} | {mean:.1%} |")
+        rows.append(f"| {name} | " + " | ".join(f"{figures[f'{model}, {place}']:.1%}" for place in places) + " |")
     return rows
 
 
 def main() -> None:
     """Write all tables, the README's figure and its headline."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--again", action="store_true", help="headline and README from the sweeps that are there")
+    if not parser.parse_args().again:
+        measure()
+    state(load_benchmark("digits"))
+
+
+def state(benchmark: Benchmark) -> None:
+    """Headline, README and figure, from the sweeps of all seeds."""
+    sweeps, by_prompt = (pd.read_csv(RESULTS / f"{name}.csv") for name in ("digits", "prompts"))
+    table = headline(sweeps, by_prompt, benchmark)
+    table.round(6).to_csv(RESULTS / "headline.csv", index=False)
+    draw(sweeps, benchmark)
+    write_between("headline", readme_rows(table, benchmark))
+    print(table.round(4).to_string(index=False))
+
+
+def measure() -> None:
+    """Train and sweep, seed after seed; write the tables."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     benchmark, clip = load_benchmark("digits"), load_clip("digits-rn")
     zero_shot = zero_shot_classifier(clip, benchmark)
@@ -157,17 +190,13 @@ def main() -> None:
     lr = float(rates.lr[rates.chosen].iloc[0])
     sweeps = []
     for seed, model in zip(SEEDS, fine_tuned(zero_shot, benchmark, lr=lr), strict=True):
-        table = sweep(zero_shot, model, benchmark, ALPHAS, groups={MEAN: list(benchmark.shifts)}, **HOW)
+        table = sweep(zero_shot, model, benchmark, ALPHAS, groups=places_of_mean(benchmark), **HOW)
         sweeps.append(table.assign(seed=seed))
     by_prompt, sweeps = prompts(clip), pd.concat(sweeps, ignore_index=True)
     linear = linear_rates(zero_shot, benchmark)
     tables = {"learning_rates": rates, "linear_rates": linear, "digits": sweeps, "prompts": by_prompt}
-    tables["headline"] = headline(sweeps, by_prompt, benchmark.reference_name)
     for name, table in tables.items():
         table.round(6).to_csv(RESULTS / f"{name}.csv", index=False)
-    draw(sweeps, benchmark)
-    write_between("headline", readme_rows(tables["headline"], len(benchmark.shifts)))
-    print(tables["headline"].round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ Explained in notebook 11_use_real_clip.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from wiseft_nb.benchmarks.cifar.parts import (
     STL10,
     cifar10_c,
 )
-from wiseft_nb.benchmarks.parts import NotOnDisk, Part, check_count, first_on_disk, open_shifts
+from wiseft_nb.benchmarks.parts import NotOnDisk, Part, among, check_count, first_on_disk, open_shifts
 from wiseft_nb.benchmarks.splits import digests_of, held_out
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.errors import WiseftError
@@ -73,9 +73,15 @@ def load_cifar10_benchmark(root: Path, shifts: str | Sequence[str] | None = None
         shifts=opened,
         reference_name="cifar10",
         about=ABOUT | corrupted,
+        groups=among(groups_of(opened), opened),
         parts=(part, *parts),
         root=root,
     )
+
+
+def groups_of(opened: Iterable[str]) -> dict[str, list[str]]:
+    """Photographs that were collected anew, and test images that were corrupted by code."""
+    return {"natural": [n for n in opened if "/" not in n], "corrupted": [n for n in opened if "/" in n]}
 
 
 def shifts_known(root: Path, complete: bool) -> tuple[dict[str, tuple[Part, Callable[[], ImageSet]]], list[Part]]:

@@ -70,6 +70,7 @@ def assemble(
         val=images["val"],
         reference=images["reference"],
         shifts={part.removeprefix("shift:"): found for part, found in images.items() if part.startswith("shift:")},
+        groups=about.groups,
     )
 
 

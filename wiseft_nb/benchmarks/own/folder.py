@@ -4,7 +4,8 @@
         train/cat/*.png     and test/ (or reference/), laid out alike; val/ (or valid/, validation/, dev/) is
                             taken out of train if it is not there
         shifts/night/cat/*.png
-        benchmark.json      {"class_names": ["cat", "dog"], "templates": ["a photo of a {}."]}; may be absent
+        benchmark.json      {"class_names": ["cat", "dog"], "templates": ["a photo of a {}."],
+                             "groups": {"weather": ["night", "fog"]}}; any of them, or none
 
     my-images/cat/*.png     without splits: shared out to train, val and test, always alike for a seed
 
@@ -25,7 +26,7 @@ from pathlib import Path
 from wiseft_nb.benchmarks.base import Benchmark
 from wiseft_nb.benchmarks.images import ListedImages
 from wiseft_nb.benchmarks.listing import folders_in, list_images, not_taken, strays_in
-from wiseft_nb.benchmarks.own.about import About, in_class_order, read_about
+from wiseft_nb.benchmarks.own.about import About, in_class_order, of_shifts, read_about
 from wiseft_nb.benchmarks.own.assemble import SPLITS, Files, assemble
 from wiseft_nb.benchmarks.parts import choose_shifts
 from wiseft_nb.errors import WiseftError
@@ -152,7 +153,9 @@ def load_split_folder(
     about = read_about(folder, class_folders(train))
     found = {part: path for part, path in named.items() if part != "shifts"}
     places = folders_in(named["shifts"]) if "shifts" in named else {}
-    found |= {f"shift:{name}": places[name] for name in choose_shifts(places, shifts)}
+    chosen = choose_shifts(places, shifts)
+    about = of_shifts(about, places, chosen)
+    found |= {f"shift:{name}": places[name] for name in chosen}
     images = {part: ImageFiles(path, about.class_names, about.labels) for part, path in found.items()}
     parts = {part: found.files for part, found in images.items()}
     unread = not_read(folder, inside, named)

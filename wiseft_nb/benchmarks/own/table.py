@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from wiseft_nb.benchmarks.base import Benchmark
-from wiseft_nb.benchmarks.own.about import in_class_order, read_about
+from wiseft_nb.benchmarks.own.about import in_class_order, of_shifts, read_about
 from wiseft_nb.benchmarks.own.assemble import SPLITS, assemble
 from wiseft_nb.benchmarks.own.problems import first_of
 from wiseft_nb.benchmarks.parts import choose_shifts
@@ -41,7 +41,8 @@ def load_table_benchmark(
     rows = rows.assign(part=rows.split.map(part_of)) if "split" in rows else rows.assign(part="train")
     parts = {part: list(found) for part, found in rows.groupby("part", sort=False).file}
     known = [part.removeprefix(SHIFT) for part in parts if part.startswith(SHIFT)]
-    wanted = {f"{SHIFT}{name}" for name in choose_shifts(known, shifts)}
+    chosen = choose_shifts(known, shifts)
+    about, wanted = of_shifts(about, known, chosen), {f"{SHIFT}{name}" for name in chosen}
     parts = {part: files for part, files in parts.items() if part in wanted or not part.startswith(SHIFT)}
     return assemble(path.stem, path.parent, about, parts, seed, complete)
 
