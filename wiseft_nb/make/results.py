@@ -28,7 +28,7 @@ from wiseft_nb.make.readme import write_between
 from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.paths import DATA, ROOT
-from wiseft_nb.plots import plot_robustness, set_style
+from wiseft_nb.plots import plot_robustness, plot_schematic, set_style
 from wiseft_nb.robustness import Baseline, fit_table, load_standard_models
 from wiseft_nb.robustness.points import MEAN, mean_of_shifts
 from wiseft_nb.sweep import sweep
@@ -36,6 +36,7 @@ from wiseft_nb.zero_shot import zero_shot_classifier
 
 RESULTS = DATA / "results"
 FIGURE = ROOT / "docs" / "effective_robustness.png"
+SCHEMATIC = ROOT / "docs" / "schematic.png"
 SEEDS = (0, 1, 2)
 LEARNING_RATES = (3e-4, 1e-3, 3e-3)
 LINEAR_RATES, LINEAR_EPOCHS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1), 20
@@ -140,11 +141,12 @@ def places_of_mean(benchmark: Benchmark) -> dict[str, Sequence[str]]:
 
 
 def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
-    """The README's figure: the mean of all shifts, first seed."""
+    """The README's figures: the method, and the mean of all shifts, first seed."""
     standard = load_standard_models()
     standard = pd.concat([standard, mean_of_shifts(standard, benchmark.shifts)])
     curve = sweeps[sweeps.seed == SEEDS[0]].drop(columns="seed")
     set_style()
+    plot_schematic()[0].savefig(SCHEMATIC, bbox_inches="tight")
     fig, ax = plot_robustness(standard, curve, MEAN, benchmark.reference_name)
     ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     fig.savefig(FIGURE, bbox_inches="tight")

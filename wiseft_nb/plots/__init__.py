@@ -17,6 +17,7 @@ from wiseft_nb.plots.robustness import (
     plot_robustness,
     scale_axes,
 )
+from wiseft_nb.plots.schematic import plot_schematic
 from wiseft_nb.plots.style import (
     BLUE,
     BROWN,
@@ -58,6 +59,7 @@ __all__ = [
     "plot_images",
     "plot_models",
     "plot_robustness",
+    "plot_schematic",
     "rows_of",
     "save_figure",
     "scale_axes",
