@@ -3,7 +3,7 @@
 Explained in notebooks 00_start_here, 02_fine_tune and 03_interpolate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
+from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE, RED
 from wiseft_nb.robustness import rows_of
 from wiseft_nb.robustness.tidy import check_columns
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch.utils.data import Dataset
 
 
@@ -44,6 +45,47 @@ def plot_images(datasets: "dict[str, Dataset]", columns: int = 16, step: int = 1
     return fig, ax
 
 
+def plot_answers(
+    images: Sequence["Image"], labels: Sequence[str], answers: Mapping[str, Sequence[str]]
+) -> tuple[Figure, np.ndarray]:
+    """A row of images with what several classifiers say of each below it.
+
+    Parameters
+    ----------
+    images : sequence of PIL.Image
+    labels : sequence of str
+        The right answers, above the images.
+    answers : mapping of str to sequence of str
+        Name of a classifier -> its answers. A wrong one is red and struck by a cross, a right one has a tick.
+
+    Explained in notebook 03_interpolate.
+    """
+    fig, axes = plt.subplots(
+        1, len(images), figsize=(1.05 * len(images) + 1.4, 1.2 + 0.3 * len(answers)), squeeze=False
+    )
+    for column, (ax, image, label) in enumerate(zip(axes[0], images, labels, strict=True)):
+        ax.imshow(image, interpolation="nearest")
+        ax.set(xticks=[], yticks=[])
+        ax.set_title(label, fontsize=12)
+        for row, said in enumerate(answers.values()):
+            right = said[column] == label
+            ax.text(
+                0.5,
+                -0.2 - 0.27 * row,
+                f"{said[column]} {'✓' if right else '✗'}",
+                color="black" if right else RED,
+                weight="normal" if right else "bold",
+                ha="center",
+                va="center",
+                transform=ax.transAxes,
+            )
+    for row, name in enumerate(answers):
+        axes[0, 0].text(-0.25, -0.2 - 0.27 * row, name, ha="right", va="center", transform=axes[0, 0].transAxes)
+    sns.despine(fig, left=True, bottom=True)
+    fig.subplots_adjust(left=0.18, right=0.99, bottom=0.18 + 0.1 * len(answers), top=0.85, wspace=0.15)
+    return fig, axes[0]
+
+
 def plot_history(history: Sequence[dict]) -> tuple[Figure, Axes]:
     """Training loss and validation accuracy over the epochs of ``classifier.history``.
 
@@ -60,7 +102,9 @@ def plot_history(history: Sequence[dict]) -> tuple[Figure, Axes]:
     return fig, np.array([left, right])
 
 
-def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = None) -> tuple[Figure, Axes]:
+def plot_curves(
+    table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = None, chords: bool = False
+) -> tuple[Figure, Axes]:
     """Accuracy against alpha, a line a dataset, with 95 % intervals.
 
     Parameters
@@ -69,6 +113,8 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
         As ``sweep`` returns it.
     datasets : sequence of str
         Which to draw; n stands in the legend.
+    chords : bool
+        Whether to draw the straight line between the two ends of each, dotted.
 
     Explained in notebook 03_interpolate.
     """
@@ -88,6 +134,9 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
             label=name if pd.isna(rows.n.iloc[0]) else f"{name} (n={rows.n.iloc[0]:,.0f})",
         )
         ax.fill_between(rows.alpha, 100 * rows.low, 100 * rows.high, color=colour, alpha=0.15, lw=0)
+        if chords:
+            ends = rows[rows.alpha.isin([0, 1])]
+            ax.plot(ends.alpha, 100 * ends.accuracy, ":", color=colour, lw=1.2)
     ax.set(xlabel=r"$\alpha$   (0 zero-shot, 1 fine-tuned)", ylabel="accuracy (%)")
     ax.legend(fontsize=9)
     sns.despine(ax=ax)

@@ -87,7 +87,7 @@ def intercept_first(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 EXERCISES = {
-    "04.1": Exercise(
+    "04.2": Exercise(
         title="fit the line",
         minutes=15,
         difficulty=3,
@@ -108,7 +108,7 @@ EXERCISES = {
             (intercept_first, "slope first"),
         ),
     ),
-    "04.2": Exercise(
+    "04.1": Exercise(
         title="effective robustness",
         minutes=10,
         difficulty=2,
