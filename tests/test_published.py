@@ -98,6 +98,7 @@ def test_the_counts_of_models_are_those_of_the_sources():
     assert count["open_clip_zero_shot"] == 121 and count["fine_tuned_clip_b32_runs"] == 74
     assert count["alpha_sweeps_third_party"] == 43  # 44 logs, two of them halves of one sweep
     assert published("testbed").model.nunique() == 335  # 338, less three without any accuracy
+    assert count["newer_zero_shot"] == 68 and count["zero_shot_vs_fine_tuned_pairs"] == 15 + 37
     assert published("timm").query("method.str.startswith('fine-tuned CLIP')").model.nunique() == 35
 
 
@@ -112,6 +113,26 @@ def test_details_join_row_by_row():
     assert table.learning_rate.notna().all()
     with pytest.raises(WiseftError, match="no details"):
         published("paper_tables", details=True)
+
+
+def test_both_ends_of_a_pair_are_those_of_the_larger_tables():
+    """Read twice, from open_clip's and timm's own tables, the same accuracies stand in both."""
+    pairs = published("zero_shot_vs_fine_tuned_pairs", details=True)
+    before, after = (pairs[pairs.alpha == alpha] for alpha in (0, 1))
+    assert set(after.groupby("route").method.nunique().items()) == {("direct", 19), ("through ImageNet-12k", 18)}
+    keys = ["model", "pretrained", "dataset"]
+    known = published("open_clip_zero_shot").set_index(keys).accuracy
+    assert (before.set_index(keys).accuracy - known).dropna().abs().max() < 1e-4
+    after = after.assign(model=after.method.str.removeprefix("fine-tuned, ")).set_index(["model", "dataset"]).accuracy
+    known = published("timm").drop_duplicates(["model", "dataset"]).set_index(["model", "dataset"]).accuracy
+    assert (after - known).dropna().abs().max() < 1e-3 and len(after) == 37 * 5
+
+
+def test_a_table_of_a_later_paper_has_each_method_once():
+    later = published("beyond_wise_ft", details=True)
+    assert later.printed_in.nunique() >= 10 and later.name.isin(["WiSE-FT", "plain fine-tuning", "zero-shot"]).any()
+    zero = later.query("name == 'zero-shot' and dataset == 'ImageNet' and model == 'CLIP ViT-B/16'")
+    assert zero.accuracy.between(0.67, 0.69).all() and len(zero) >= 4
 
 
 def test_the_tables_printed_agree_with_the_curves(curves):

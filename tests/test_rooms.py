@@ -51,6 +51,7 @@ NOTEBOOKS = (
     "10_go_beyond",
     "11_use_real_clip",
     "A1_pretrain_tiny_clip",
+    "A2_audit_the_tables",
 )
 PUBLIC = frozenset(  # written out: a name that others import is not lost by accident
     [

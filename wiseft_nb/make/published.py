@@ -217,6 +217,55 @@ def cifar10_models(folder: Path) -> pd.DataFrame:
     return tidy(wide.assign(source=source, method="standard training"))
 
 
+def zero_shot_vs_fine_tuned_pairs(folder: Path) -> pd.DataFrame:
+    """One backbone and pretraining set: zero-shot (alpha 0) and fine-tuned on ImageNet (alpha 1)."""
+    wide = pd.read_csv(folder / "zero_shot_vs_fine_tuned_pairs.csv", thousands=",")
+    wide = wide.assign(model=wide.open_clip_model, pretrained=wide.open_clip_pretrained)
+    source = wide.source.str.extract("zero-shot: (?P<before>.*); fine-tuned: (?P<after>.*)")
+    before = wide.assign(source=source.before, method="zero-shot", alpha=0.0, image_size=wide.zero_shot_image_size)
+    method = "fine-tuned, " + wide.timm_model
+    after = wide.assign(source=source.after, method=method, alpha=1.0, image_size=wide.fine_tuned_image_size)
+    before = before.drop_duplicates(subset=["model", "pretrained"]).assign(route="")
+    ends = [
+        end.rename(columns=lambda name, start=start: name.removeprefix(start))
+        for end, start in ((before, "zero_shot_"), (after, "fine_tuned_"))
+    ]
+    ends = [end.loc[:, ~end.columns.duplicated(keep="last")] for end in ends]
+    wide = pd.concat(ends, ignore_index=True)
+    return with_details(wide, ["route", "image_size", "pretrained_on", "notes"])
+
+
+def beyond_wise_ft(folder: Path) -> pd.DataFrame:
+    """Methods that came after WiSE-FT: accuracies alone, and only those that were read in the source itself."""
+    long = pd.read_csv(folder / "beyond_wise_ft.csv").query("metric == 'accuracy' and checked == 'yes'")
+    setting, table = long.setting.fillna(""), long.paper + ", " + long.table
+    named = setting.where(setting == "", ", " + setting)
+    several = (
+        long.assign(setting=setting).groupby(["paper", "table", "backbone", "method"]).setting.transform("nunique")
+    )
+    method = long.method + named.where(several > 1, "")
+    long = long.assign(source=table + ", " + long.source, printed_in=table, name=long.method, method=method)
+    keys = ["source", "backbone", "method", "printed_in", "name", "setting"]
+    long = long.assign(setting=setting)
+    wide = long.pivot(index=keys, columns="dataset", values="value").reset_index()
+    wide = wide.assign(model=wide.backbone.str.replace(" (OpenAI)", "", regex=False), pretrained="openai")
+    return with_details(wide, ["printed_in", "name", "setting"])
+
+
+def newer_zero_shot(folder: Path) -> pd.DataFrame:
+    """Zero-shot models that open_clip's table has not, and LAION's scaling runs."""
+    long = pd.read_csv(folder / "newer_zero_shot.csv").query("checked == 'yes'")
+    long = long.assign(pretrained=long.pretrained_on.fillna(""), method="zero-shot", alpha=0.0)
+    details = ["family", "samples_seen", "params_millions_image", "params_millions_text", "image_size", "training"]
+    keys = [*KEY, "alpha", *details]
+    wide = (
+        long[keys]
+        .drop_duplicates(subset=KEY)
+        .merge(long.pivot(index=KEY, columns="dataset", values="accuracy").reset_index(), on=KEY)
+    )
+    return with_details(wide, details)
+
+
 def with_details(wide: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """The tidy table; its ``attrs["details"]`` has one row for each model with the columns named."""
     table = tidy(wide)
@@ -237,6 +286,9 @@ MAKERS = [
     fine_tuned_clip_b32_runs,
     alpha_sweeps_third_party,
     cifar10_models,
+    zero_shot_vs_fine_tuned_pairs,
+    beyond_wise_ft,
+    newer_zero_shot,
 ]
 
 

@@ -12,10 +12,12 @@ from xml.etree import ElementTree
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.plots import plot_models
+from wiseft_nb.plots.style import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 from wiseft_nb.robustness import Baseline, fit_table
 from wiseft_nb.robustness.points import MEAN
 
@@ -25,6 +27,18 @@ SVG = "http://www.w3.org/2000/svg"
 ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 KNOT = 0.7613  # ImageNet-A was filtered with a ResNet-50 of this ImageNet accuracy
+
+LOOKS = {  # group -> colour, marker size: eight that differ, the few large
+    "standard models": (GREY, 20),
+    "testbed, more data": (SKY, 26),
+    "testbed, robustness interventions": (GREEN, 26),
+    "zero-shot CLIP models": (PURPLE, 34),
+    "CLIP fine-tuned, timm": (ORANGE, 30),
+    "fine-tunings of one CLIP": (BROWN, 22),
+    "soups of them": (RED, 110),
+    "the paper's WiSE-FT curves": (BLUE, 22),
+    "your own": ("black", 130),
+}
 
 
 class RobustnessExplorer(widgets.VBox):
@@ -100,7 +114,8 @@ def menu(name: str, options: tuple[str, ...]) -> widgets.Dropdown:
 def draw_frame(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str) -> str:
     """One plot as SVG text in which every point carries its model's name."""
     baseline = standard_line(groups, shift, reference, scale)
-    fig, _ = plot_models(groups, shift, reference, baseline, scale, intervals=False)
+    fig, ax = plot_models(groups, shift, reference, baseline, scale, intervals=False)
+    tell_apart(ax)
     alt = f"Accuracy on {shift} against {reference}, {scale} axes, {len(groups)} groups of models and the standard line"
     text = named_svg(fig, alt)
     plt.close(fig)
@@ -155,5 +170,16 @@ def static_twin(
     """The frame that the menus begin with, as an ordinary figure."""
     if shift not in set(next(iter(groups.values())).dataset):
         raise unknown("shift", shift, set(next(iter(groups.values())).dataset))
-    fig, _ = plot_models(groups, shift, reference, standard_line(groups, shift, reference, scale), scale)
+    line = standard_line(groups, shift, reference, scale)
+    fig, ax = plot_models(groups, shift, reference, line, scale, intervals=False)
+    tell_apart(ax)
     return fig
+
+
+def tell_apart(ax: Axes) -> None:
+    """Each group of models in a colour of its own, few ones large, the legend beside the plot."""
+    for dots in ax.collections:
+        if hasattr(dots, "names") and (look := LOOKS.get(dots.get_label().rpartition(" (")[0])):
+            dots.set_facecolor(look[0])
+            dots.set_sizes([look[1]])
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

@@ -18,7 +18,7 @@ from wiseft_nb.robustness import SCALES, Baseline, check_fractions, fit_baseline
 from wiseft_nb.robustness.points import check_same_axes
 from wiseft_nb.robustness.tidy import check_columns
 
-TICKS = (0.002, 0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
+TICKS = (0.002, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995)
 
 
 def plot_robustness(
