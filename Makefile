@@ -29,7 +29,7 @@ student solved: $(VENV)/ready  ## copies for a class under build/: without solut
 benchmark: $(VENV)/ready  ## ours, the naive way and open_clip's own side by side, about an hour
 	$(PY) -m wiseft_nb.make.timing
 
-pretrain: $(VENV)/ready  ## train the bundled CLIP again, at most an hour on 2 cores
+pretrain: $(VENV)/ready  ## train the bundled CLIP again, 69 minutes on 2 cores
 	$(PY) -m wiseft_nb.make.pretrain
 
 $(VENV)/ready: pyproject.toml constraints.txt

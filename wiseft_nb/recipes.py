@@ -181,7 +181,7 @@ def recipe_table(images: int = 1_281_167, flops_per_second: float = 1e14, datase
                 "million_parameters": parameters / 1e6,
                 "gflops": flops / 1e9,
                 "gpu_gb": memory[config.batch_size],
-                "gpu_gb_in_64s": memory[64],
+                "gpu_gb_micro_batch_64": memory[64],
                 "hours": 3 * flops * images * config.epochs / flops_per_second / 3600,
                 "disk_gb": dataset_gb + 3 * 4 * parameters / 1e9,
             }
