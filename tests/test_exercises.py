@@ -3,6 +3,7 @@
 And notebooks hold them as the package has them, in the copies for a class too.
 """
 
+import ast
 import json
 import os
 import subprocess
@@ -126,9 +127,9 @@ def test_a_solution_runs_with_what_its_notebook_imports(key):
 
 
 def imports_of(code):
-    import ast
-
-    return [ast.unparse(node) for node in ast.parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    """The import statements of a notebook's code; lines for the shell are none of Python's."""
+    plain = "\n".join(line for line in code.splitlines() if not line.startswith(("!", "%")))
+    return [ast.unparse(node) for node in ast.parse(plain).body if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def test_a_solved_copy_runs(tmp_path):

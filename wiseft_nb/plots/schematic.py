@@ -31,7 +31,7 @@ def plot_schematic() -> tuple[Figure, Axes]:
         (0.015, 0.06),
         arrowprops=dict(arrowstyle="->", connectionstyle="arc3,rad=-0.25", color="0.6", ls="--"),
     )
-    ax.text(0.5, 0.68, "fine-tuning", color="0.4", ha="center", fontsize=10)
+    ax.text(0.5, 0.8, "fine-tuning", color="0.4", ha="center", fontsize=10)
     ax.plot([0, 1], [0, 0], color=ROLES["interpolated"]["color"], lw=2.5, zorder=1)
     for alpha, role, size, name in (
         (0.0, "zero-shot", 20, r"$\theta_0$  zero-shot"),
@@ -41,7 +41,7 @@ def plot_schematic() -> tuple[Figure, Axes]:
         ax.plot(alpha, 0, ms=size, mec="white", ls="none", **ROLES[role])
         ax.text(alpha, -0.3, name, ha="center", va="top", fontsize=12)
         ax.text(alpha, -0.62, rf"$\alpha$ = {alpha:g}", ha="center", va="top", fontsize=10, color="0.4")
-    ax.set(xlim=(-0.15, 1.15), ylim=(-0.95, 0.85))
+    ax.set(xlim=(-0.15, 1.15), ylim=(-0.95, 1.0))
     ax.axis("off")
     fig.tight_layout()
     return fig, ax
