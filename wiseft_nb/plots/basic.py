@@ -3,7 +3,7 @@
 Explained in notebooks 00_start_here, 02_fine_tune and 03_interpolate.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
@@ -14,11 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE
+from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE, ROLES, SKY
 from wiseft_nb.robustness import rows_of
 from wiseft_nb.robustness.tidy import check_columns
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch.utils.data import Dataset
 
 
@@ -92,3 +93,78 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
     ax.legend(fontsize=9)
     sns.despine(ax=ax)
     return fig, ax
+
+
+def plot_heat(curve: pd.DataFrame, groups: Mapping[str, Sequence[str]], ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Accuracy as colour and number, a row a dataset and a column an alpha; a frame around each row's best.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        Fractions, alpha as index, datasets as columns.
+    groups : mapping of str to sequence of str
+        Which datasets stand together; those in none come first.
+
+    Explained in notebook 03_interpolate.
+    """
+    grouped = {name for names in groups.values() for name in names}
+    parts = [[name for name in curve.columns if name not in grouped], *groups.values()]
+    rows = 100 * curve[[name for part in parts for name in part]].T
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(9, 0.36 * len(rows) + 1.2))
+    shades = sns.light_palette(SKY, as_cmap=True)  # light enough for black numbers
+    sns.heatmap(rows, annot=True, fmt=".1f", cmap=shades, annot_kws={"size": 9, "color": "black"}, ax=ax, cbar=False)
+    for place, best in enumerate(rows.to_numpy().argmax(axis=1)):
+        ax.add_patch(plt.Rectangle((best + 0.04, place + 0.05), 0.92, 0.9, fill=False, ec="black", lw=1.8, zorder=3))
+    for line in np.cumsum([len(part) for part in parts])[:-1]:
+        ax.axhline(line, color="white", lw=5)
+    ends = {0.0: "0\nzero-shot", 1.0: "1\nfine-tuned"}
+    ax.set_xticks(np.arange(rows.shape[1]) + 0.5, [ends.get(alpha, f"{alpha:g}") for alpha in curve.index], rotation=0)
+    ax.set(xlabel=r"$\alpha$", ylabel="")
+    ax.tick_params(length=0)
+    return fig, ax
+
+
+def plot_answers(
+    rows: "Mapping[str, Sequence[tuple[Image, object, Mapping[str, object]]]]",
+) -> tuple[Figure, np.ndarray]:
+    """Images with what several models say of them below; wrong answers are white on the model's colour.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of (image, label, answers)
+        A row of images a name. ``answers`` maps each model to its answer; a model that is no role of
+        ``ROLES`` is drawn as an interpolated one.
+
+    Explained in notebook 03_interpolate.
+    """
+    width = max(len(row) for row in rows.values())
+    fig, axes = plt.subplots(
+        len(rows), width, figsize=(1.05 * width + 0.9, 1.36 * len(rows) + 0.5), squeeze=False, layout="constrained"
+    )
+    models = {}
+    for line, (name, row) in zip(axes, rows.items(), strict=True):
+        for ax in line:
+            ax.axis("off")
+        for ax, (image, label, answers) in zip(line, row, strict=False):
+            ax.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
+            for place, (model, answer) in enumerate(answers.items()):
+                look = models.setdefault(model, ROLES.get(model, ROLES["interpolated"]))
+                wrong = answer != label
+                box = dict(boxstyle="round,pad=0.2", fc=look["color"] if wrong else "none", ec="none")
+                ax.text(
+                    (2 * place + 1) / (2 * len(answers)),
+                    -0.15,
+                    str(answer),
+                    transform=ax.transAxes,
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    fontweight="bold",
+                    color="white" if wrong else look["color"],
+                    bbox=box,
+                )
+        line[0].text(-0.12, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=12)
+    handles = [plt.Line2D([], [], ls="none", ms=10, label=model, **look) for model, look in models.items()]
+    handles.append(plt.Line2D([], [], ls="none", label="(white in a box: wrong)"))
+    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=12, handletextpad=0.1)
+    return fig, axes
