@@ -78,3 +78,20 @@ def test_r_squared_is_as_good_as_stated(headline):
         r"^\| R² of the logit line.*$", (RESULTS / "README.md").read_text(encoding="utf-8"), re.MULTILINE
     )
     assert set(re.findall(r"`(\w+)`", row)) == {name.split(", ")[1] for name in lines.index[lines >= 0.7]}
+
+
+def test_how_far_numbers_move_is_stated_as_measured():
+    """Between threads and processors, and between seeds; and what is said to stay did."""
+    variation = pd.read_csv(RESULTS / "variation.csv").query("dataset == 'mean of shifts'")
+    seeds = pd.read_csv(RESULTS / "digits.csv").query("dataset == 'mean of shifts'")
+    spread = [100 * t.groupby("alpha").accuracy.agg(lambda a: a.max() - a.min()) for t in (variation, seeds)]
+    said = (
+        f"mean of shifts by up to {spread[0][1.0]:.1f} points, and that of alpha 0.5 by up to {spread[0][0.5]:.1f}; "
+        f"seeds move them by {spread[1][1.0]:.1f} and {spread[1][0.5]:.1f}"
+    )
+    assert said in " ".join(README.read_text(encoding="utf-8").split())
+    everything = pd.read_csv(RESULTS / "variation.csv")
+    for _, run in everything.groupby(["setting", "seed"]):
+        ends = run.pivot(index="alpha", columns="dataset", values="accuracy")
+        assert ends["print"][0] > ends["print"][0.5] > ends["print"][1]
+        assert ends["handwriting"].idxmax() == ends["mean of shifts"].idxmax() == 0.5

@@ -61,7 +61,49 @@ def plot_history(history: Sequence[dict]) -> tuple[Figure, Axes]:
     return fig, np.array([left, right])
 
 
-def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = None) -> tuple[Figure, Axes]:
+def plot_change(
+    before: pd.Series, after: pd.Series, groups: Mapping[str, Sequence[str]], roles: tuple[str, str]
+) -> tuple[Figure, Axes]:
+    """What a step changed on each dataset: an arrow from one accuracy to the other, by group, sorted by gain.
+
+    Parameters
+    ----------
+    before, after : pandas.Series
+        Accuracies, fractions, indexed by dataset.
+    groups : mapping of str to sequence of str
+        Name -> datasets; each group is headed by its mean.
+    roles : (str, str)
+        The two in the legend, keys of ``ROLES``.
+
+    Explained in notebook 02_fine_tune.
+    """
+    gain, places, names, headings = after - before, [], [], []
+    for group, members in groups.items():
+        start = len(places) + 1.2 * len(headings)
+        headings.append((start, f"{group}: {100 * gain[list(members)].mean():+.1f}"))
+        ordered = gain[list(members)].sort_values(ascending=False).index
+        places += [start + 1 + i for i in range(len(ordered))]
+        names += list(ordered)
+    fig, ax = plt.subplots(figsize=(7, 0.36 * (len(names) + len(headings)) + 1.2), layout="constrained")
+    for place, name in zip(places, names, strict=True):
+        ends = 100 * before[name], 100 * after[name]
+        ax.annotate("", (ends[1], place), (ends[0], place), arrowprops=dict(arrowstyle="->", color="0.4", lw=1.2))
+        ax.text(max(ends) + 1.2, place, f"{ends[1] - ends[0]:+.1f}", va="center", fontsize=9)
+    for role, values, size in zip(roles, (before, after), (12, 7), strict=True):
+        ax.plot(100 * values[names], places, ls="none", ms=size, mec="white", label=role, **ROLES[role])
+    left = 100 * min(before[names].min(), after[names].min()) - 3
+    for place, text in headings:
+        ax.text(left, place, text, weight="bold", va="center")
+    ax.set_yticks(places, names)
+    ax.set(xlabel="accuracy (%), and the change in points", xlim=(left - 1, 107), ylim=(max(places) + 0.8, -1))
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    sns.despine(ax=ax)
+    return fig, ax
+
+
+def plot_curves(
+    table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = None, chords: bool = False
+) -> tuple[Figure, Axes]:
     """Accuracy against alpha, a line a dataset, with 95 % intervals.
 
     Parameters
@@ -70,6 +112,8 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
         As ``sweep`` returns it.
     datasets : sequence of str
         Which to draw; n stands in the legend.
+    chords : bool
+        Whether to draw the straight line between the two ends of each, dotted.
 
     Explained in notebook 03_interpolate.
     """
@@ -89,6 +133,9 @@ def plot_curves(table: pd.DataFrame, datasets: Sequence[str], ax: Axes | None = 
             label=name if pd.isna(rows.n.iloc[0]) else f"{name} (n={rows.n.iloc[0]:,.0f})",
         )
         ax.fill_between(rows.alpha, 100 * rows.low, 100 * rows.high, color=colour, alpha=0.15, lw=0)
+        if chords:
+            ends = rows[rows.alpha.isin([0, 1])]
+            ax.plot(ends.alpha, 100 * ends.accuracy, ":", color=colour, lw=1.2)
     ax.set(xlabel=r"$\alpha$   (0 zero-shot, 1 fine-tuned)", ylabel="accuracy (%)")
     ax.legend(fontsize=9)
     sns.despine(ax=ax)

@@ -6,6 +6,7 @@ from it by ``wiseft_nb/make/exercises.py``.
 Explained in notebook 00_start_here.
 """
 
+import functools
 import os
 import pkgutil
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def check(key: str, answer: Callable) -> Callable:
         raise unknown("exercise", key, EXERCISES)
     exercise = EXERCISES[key]
     try:
-        exercise.test(answer)
+        exercise.test(functools.partial(returning, answer))
     except NotImplementedError:
         if "NBGRADER_EXECUTION" in os.environ:  # where answers earn points, none is no right answer
             raise AssertionError(f"exercise {key}: not attempted") from None
@@ -63,3 +64,10 @@ def check(key: str, answer: Callable) -> Callable:
         ) from error
     display(Markdown(f"Exercise {key}: right."))
     return answer
+
+
+def returning(answer: Callable, *arguments: object, **named: object) -> object:
+    """What an answer returns; that it returns nothing is the commonest of all mistakes."""
+    given = answer(*arguments, **named)
+    assert given is not None, "your function gave None: did you forget a return?"
+    return given

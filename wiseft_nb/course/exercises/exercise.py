@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+Answer = Callable  # what a student wrote
+
 
 @dataclass(frozen=True)
 class Exercise:
@@ -31,5 +33,5 @@ class Exercise:
     hints: tuple[str, ...]
     reference: Callable
     why: str
-    test: Callable[[Callable], None]
-    wrong: tuple[tuple[Callable, str], ...]
+    test: Callable[[Answer], None]
+    wrong: tuple[tuple[Answer, str], ...]

@@ -112,6 +112,10 @@ def ends_swapped(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     return interpolate(theta_1, theta_0, alpha)
 
 
+def without_counts(theta_0: dict, theta_1: dict, alpha: float) -> dict:
+    return {name: t for name, t in interpolate(theta_0, theta_1, alpha).items() if t.is_floating_point()}
+
+
 def always_half(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     return interpolate(theta_0, theta_1, 0.5)
 
@@ -290,6 +294,7 @@ EXERCISES = {
             (counts_rounded, "not a value of either end"),
             (flags_as_numbers, "should keep its type"),
             (ends_swapped, "at alpha 0.0, w should be"),
+            (without_counts, "should have the keys"),
             (always_half, "at alpha 0.0, w should be"),
             (integers_not_copied, "shares memory"),
         ),
