@@ -21,6 +21,7 @@ from wiseft_nb import (
     plot_images,
     plot_robustness,
 )
+from wiseft_nb.plots import ROLES, plot_answers, plot_heat
 from wiseft_nb.plots.widgets import alpha_slider
 
 
@@ -199,3 +200,33 @@ def test_the_slider_looks_frames_up_and_captions_are_their_alternative_text():
 def test_frames_and_captions_must_belong_together(frames, captions):
     with pytest.raises(WiseftError, match="frames"):
         alpha_slider(frames, captions)
+
+
+def test_answers_stand_below_their_image_and_wrong_ones_are_marked():
+    image, answers = Image.new("RGB", (8, 8)), {"zero-shot": "3", "alpha 0.5": "3", "fine-tuned": "8"}
+    _, axes = plot_answers({"scrawl": [(image, "3", answers), (image, "8", answers)], "fonts": [(image, "3", answers)]})
+    assert axes.shape == (2, 2)
+    for ax, right in ((axes[0, 0], "3"), (axes[0, 1], "8")):
+        said = [text for text in ax.texts if text.get_text() != "scrawl"]
+        assert [text.get_text() for text in said] == list(answers.values())
+        assert [text.get_color() == "white" for text in said] == [answer != right for answer in answers.values()]
+    assert axes[0, 0].texts[1].get_color() == ROLES["interpolated"]["color"]
+    assert not axes[1, 1].images and "scrawl" in [text.get_text() for text in axes[0, 0].texts]
+
+
+def test_the_heat_map_has_every_number_in_percent_and_frames_the_best_of_each_row():
+    curve = pd.DataFrame({"r": [0.88, 0.98, 0.99], "s": [0.9, 0.85, 0.7], "t": [0.6, 0.8, 0.7]}, index=[0.0, 0.5, 1.0])
+    _, ax = plot_heat(curve, {"one": ["t"], "other": ["s"]})
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["r", "t", "s"]  # by group
+    assert [text.get_text() for text in ax.texts] == [
+        "88.0",
+        "98.0",
+        "99.0",
+        "60.0",
+        "80.0",
+        "70.0",
+        "90.0",
+        "85.0",
+        "70.0",
+    ]
+    assert [(int(p.get_x()), int(p.get_y())) for p in ax.patches] == [(2, 0), (1, 1), (0, 2)]

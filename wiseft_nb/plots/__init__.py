@@ -6,7 +6,7 @@ look that all share, and export.
 Explained in notebooks 04_measure_robustness and 05_redraw_the_paper.
 """
 
-from wiseft_nb.plots.basic import plot_answers, plot_change, plot_curves, plot_history, plot_images
+from wiseft_nb.plots.basic import plot_answers, plot_change, plot_curves, plot_heat, plot_history, plot_images
 from wiseft_nb.plots.robustness import (
     add_curve,
     add_model,
@@ -57,6 +57,7 @@ __all__ = [
     "plot_answers",
     "plot_change",
     "plot_curves",
+    "plot_heat",
     "plot_history",
     "plot_images",
     "plot_models",

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE, RED, ROLES
+from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE, ROLES, SKY
 from wiseft_nb.robustness import rows_of
 from wiseft_nb.robustness.tidy import check_columns
 
@@ -43,47 +43,6 @@ def plot_images(datasets: "dict[str, Dataset]", columns: int = 16, step: int = 1
     sns.despine(ax=ax, left=True, bottom=True)
     fig.tight_layout()
     return fig, ax
-
-
-def plot_answers(
-    images: Sequence["Image"], labels: Sequence[str], answers: Mapping[str, Sequence[str]]
-) -> tuple[Figure, np.ndarray]:
-    """A row of images with what several classifiers say of each below it.
-
-    Parameters
-    ----------
-    images : sequence of PIL.Image
-    labels : sequence of str
-        The right answers, above the images.
-    answers : mapping of str to sequence of str
-        Name of a classifier -> its answers. A wrong one is red and struck by a cross, a right one has a tick.
-
-    Explained in notebook 03_interpolate.
-    """
-    fig, axes = plt.subplots(
-        1, len(images), figsize=(1.05 * len(images) + 1.4, 1.2 + 0.3 * len(answers)), squeeze=False
-    )
-    for column, (ax, image, label) in enumerate(zip(axes[0], images, labels, strict=True)):
-        ax.imshow(image, interpolation="nearest")
-        ax.set(xticks=[], yticks=[])
-        ax.set_title(label, fontsize=12)
-        for row, said in enumerate(answers.values()):
-            right = said[column] == label
-            ax.text(
-                0.5,
-                -0.2 - 0.27 * row,
-                f"{said[column]} {'✓' if right else '✗'}",
-                color="black" if right else RED,
-                weight="normal" if right else "bold",
-                ha="center",
-                va="center",
-                transform=ax.transAxes,
-            )
-    for row, name in enumerate(answers):
-        axes[0, 0].text(-0.25, -0.2 - 0.27 * row, name, ha="right", va="center", transform=axes[0, 0].transAxes)
-    sns.despine(fig, left=True, bottom=True)
-    fig.subplots_adjust(left=0.18, right=0.99, bottom=0.18 + 0.1 * len(answers), top=0.85, wspace=0.15)
-    return fig, axes[0]
 
 
 def plot_history(history: Sequence[dict]) -> tuple[Figure, Axes]:
@@ -181,3 +140,78 @@ def plot_curves(
     ax.legend(fontsize=9)
     sns.despine(ax=ax)
     return fig, ax
+
+
+def plot_heat(curve: pd.DataFrame, groups: Mapping[str, Sequence[str]], ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """Accuracy as colour and number, a row a dataset and a column an alpha; a frame around each row's best.
+
+    Parameters
+    ----------
+    curve : pandas.DataFrame
+        Fractions, alpha as index, datasets as columns.
+    groups : mapping of str to sequence of str
+        Which datasets stand together; those in none come first.
+
+    Explained in notebook 03_interpolate.
+    """
+    grouped = {name for names in groups.values() for name in names}
+    parts = [[name for name in curve.columns if name not in grouped], *groups.values()]
+    rows = 100 * curve[[name for part in parts for name in part]].T
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(9, 0.36 * len(rows) + 1.2))
+    shades = sns.light_palette(SKY, as_cmap=True)  # light enough for black numbers
+    sns.heatmap(rows, annot=True, fmt=".1f", cmap=shades, annot_kws={"size": 9, "color": "black"}, ax=ax, cbar=False)
+    for place, best in enumerate(rows.to_numpy().argmax(axis=1)):
+        ax.add_patch(plt.Rectangle((best + 0.04, place + 0.05), 0.92, 0.9, fill=False, ec="black", lw=1.8, zorder=3))
+    for line in np.cumsum([len(part) for part in parts])[:-1]:
+        ax.axhline(line, color="white", lw=5)
+    ends = {0.0: "0\nzero-shot", 1.0: "1\nfine-tuned"}
+    ax.set_xticks(np.arange(rows.shape[1]) + 0.5, [ends.get(alpha, f"{alpha:g}") for alpha in curve.index], rotation=0)
+    ax.set(xlabel=r"$\alpha$", ylabel="")
+    ax.tick_params(length=0)
+    return fig, ax
+
+
+def plot_answers(
+    rows: "Mapping[str, Sequence[tuple[Image, object, Mapping[str, object]]]]",
+) -> tuple[Figure, np.ndarray]:
+    """Images with what several models say of them below; wrong answers are white on the model's colour.
+
+    Parameters
+    ----------
+    rows : mapping of str to sequence of (image, label, answers)
+        A row of images a name. ``answers`` maps each model to its answer; a model that is no role of
+        ``ROLES`` is drawn as an interpolated one.
+
+    Explained in notebook 03_interpolate.
+    """
+    width = max(len(row) for row in rows.values())
+    fig, axes = plt.subplots(
+        len(rows), width, figsize=(1.05 * width + 0.9, 1.36 * len(rows) + 0.5), squeeze=False, layout="constrained"
+    )
+    models = {}
+    for line, (name, row) in zip(axes, rows.items(), strict=True):
+        for ax in line:
+            ax.axis("off")
+        for ax, (image, label, answers) in zip(line, row, strict=False):
+            ax.imshow(np.asarray(image.convert("RGB")), interpolation="nearest")
+            for place, (model, answer) in enumerate(answers.items()):
+                look = models.setdefault(model, ROLES.get(model, ROLES["interpolated"]))
+                wrong = answer != label
+                box = dict(boxstyle="round,pad=0.2", fc=look["color"] if wrong else "none", ec="none")
+                ax.text(
+                    (2 * place + 1) / (2 * len(answers)),
+                    -0.15,
+                    str(answer),
+                    transform=ax.transAxes,
+                    ha="center",
+                    va="center",
+                    fontsize=12,
+                    fontweight="bold",
+                    color="white" if wrong else look["color"],
+                    bbox=box,
+                )
+        line[0].text(-0.12, 0.5, name, transform=line[0].transAxes, ha="right", va="center", fontsize=12)
+    handles = [plt.Line2D([], [], ls="none", ms=10, label=model, **look) for model, look in models.items()]
+    handles.append(plt.Line2D([], [], ls="none", label="(white in a box: wrong)"))
+    fig.legend(handles=handles, loc="outside upper center", ncols=len(handles), fontsize=12, handletextpad=0.1)
+    return fig, axes

@@ -1,18 +1,19 @@
-"""Exercises of notebook 03: interpolate, walk along alpha, look below the chord."""
+"""Exercises of notebook 03_interpolate.
+
+Explained in notebook 03_interpolate.
+"""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from wiseft_nb.course.exercises.exercise import Answer, Exercise
-
-StateDict = dict[str, Tensor]
+from wiseft_nb.course.exercises.exercise import Exercise
 
 
 def interpolate(theta_0: dict, theta_1: dict, alpha: float) -> dict:
-    """New state dict: (1 - alpha) theta_0 + alpha theta_1 where tensors are floating-point, theta_0's elsewhere."""
+    """New state dict: (1 - alpha) theta_0 + alpha theta_1 where tensors are floating-point, else those of one end."""
     theta = {}
     for name, tensor in theta_0.items():
         if tensor.is_floating_point():
@@ -22,221 +23,243 @@ def interpolate(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     return theta
 
 
-def two_ends() -> tuple[StateDict, StateDict]:
-    """Two sets of weights, a count and a mask among them, made anew for every question."""
+def two_ends() -> tuple[dict, dict]:
+    """Fresh state dicts with weights, a count and a flag."""
     generator = torch.Generator().manual_seed(0)
     return tuple(
         {
             "w": torch.randn(3, 2, generator=generator),
-            "n": torch.tensor([count, 40]),
-            "mask": torch.tensor([True, False]),
+            "half": torch.randn(4, generator=generator).half(),
+            "count": torch.tensor(count),
+            "flags": torch.tensor(flags),
         }
-        for count in (1500, 1725)
+        for count, flags in ((1500, [True, False]), (1725, [False, False]))
     )
 
 
-def examine_interpolate(answer: Answer) -> None:
-    for alpha in (0.0, 0.3, 1.0):
+def examine_interpolate(answer: Callable) -> None:
+    for alpha in (0.0, 0.3, 0.5, 1.0):
         theta_0, theta_1 = two_ends()
-        kept = [dict(theta) for theta in (theta_0, theta_1)]  # the very tensors
         given = answer(theta_0, theta_1, alpha)
-        for name, theta, tensors, fresh in zip(
-            ("theta_0", "theta_1"), (theta_0, theta_1), kept, two_ends(), strict=True
-        ):
-            same = theta.keys() == fresh.keys() and all(theta[k] is tensors[k] for k in fresh)
-            assert same and all(torch.equal(theta[k], fresh[k]) for k in fresh), (
-                f"{name} was changed: its model would be another one afterwards; make new tensors in a new dict"
+        assert isinstance(given, dict), f"a dict of tensors is expected, not {type(given).__name__}: did you return it?"
+        ends = two_ends()
+        for theta, end, name in zip((theta_0, theta_1), ends, ("theta_0", "theta_1"), strict=True):
+            same = theta.keys() == end.keys() and all(torch.equal(theta[key], end[key]) for key in end)
+            assert same, f"after the call {name} is not what it was: make new tensors, in a new dict"
+        assert given.keys() == ends[0].keys(), f"the result should have the keys {list(ends[0])}, not {list(given)}"
+        for name, (first, second) in ((key, (ends[0][key], ends[1][key])) for key in ends[0]):
+            mixed = given[name]
+            assert isinstance(mixed, torch.Tensor), f"{name} should be a tensor, not {type(mixed).__name__}"
+            assert mixed.dtype == first.dtype, f"{name} should keep its type {first.dtype}, not become {mixed.dtype}"
+            if first.is_floating_point():
+                expected = (1 - alpha) * first + alpha * second
+                close = mixed.shape == first.shape and torch.allclose(mixed.float(), expected.float(), atol=1e-3)
+                assert close, f"at alpha {alpha}, {name} should be {expected.tolist()}, not {mixed.tolist()}"
+            else:
+                assert torch.equal(mixed, first) or torch.equal(mixed, second), (
+                    f"{name} is {mixed.tolist()}: not a value of either end ({first.tolist()} and {second.tolist()})"
+                )
+            assert all(mixed.data_ptr() != theta[name].data_ptr() for theta in (theta_0, theta_1)), (
+                f"{name} shares memory with an end, which a later load would change: clone it"
             )
-        examine_mixed(given, alpha)
 
 
-def examine_mixed(given: StateDict, alpha: float) -> None:
-    (theta_0, theta_1), expected = two_ends(), interpolate(*two_ends(), alpha)
-    assert given.keys() == expected.keys(), f"the result should have the keys {set(expected)}, not {set(given)}"
-    for name in ("n", "mask"):
-        assert given[name].dtype == expected[name].dtype, (
-            f"{name} became {given[name].dtype}: carry tensors that are not floating-point over with their type, "
-            f"{expected[name].dtype}"
-        )
-        assert any(torch.equal(given[name], theta[name]) for theta in (theta_0, theta_1)), (
-            f"{name} is {given[name].tolist()}, a value that neither end has: carry it over as it is"
-        )
-    assert given["w"].dtype == expected["w"].dtype, f"w should stay {expected['w'].dtype}, not {given['w'].dtype}"
-    assert torch.allclose(given["w"], expected["w"], atol=1e-6), (
-        f"at alpha {alpha}, w should be {expected['w'].tolist()}, not {given['w'].tolist()}; alpha 0 is theta_0"
-    )
-
-
-def swapped(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
-    return interpolate(theta_1, theta_0, alpha)
-
-
-def mixes_counts(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
+def one_line(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     return {name: (1 - alpha) * theta_0[name] + alpha * theta_1[name] for name in theta_0}
 
 
-def into_theta_0(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
-    for name, tensor in theta_0.items():
-        if tensor.is_floating_point():
-            tensor.mul_(1 - alpha).add_(alpha * theta_1[name])
-    return theta_0
-
-
-def into_theta_1(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
+def mixed_into_theta_1(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     for name, tensor in theta_1.items():
         if tensor.is_floating_point():
             tensor.mul_(alpha).add_((1 - alpha) * theta_0[name])
-    return theta_1
+    return {name: tensor.clone() for name, tensor in theta_1.items()}
 
 
-def rebinds_theta_1(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
+def mixed_into_theta_0(theta_0: dict, theta_1: dict, alpha: float) -> dict:
+    for name, tensor in theta_0.items():
+        if tensor.is_floating_point():
+            tensor.mul_(1 - alpha).add_(alpha * theta_1[name])
+    return {name: tensor.clone() for name, tensor in theta_0.items()}
+
+
+def theta_1_bound_anew(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     theta_1.update(interpolate(theta_0, theta_1, alpha))
-    return theta_1
+    return dict(theta_1)
 
 
-def zeroes_counts(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
-    return {k: t if t.is_floating_point() else 0 * t.int() for k, t in interpolate(theta_0, theta_1, alpha).items()}
+def with_integers(change: Callable) -> Callable:
+    def answer(theta_0: dict, theta_1: dict, alpha: float) -> dict:
+        theta = interpolate(theta_0, theta_1, alpha)
+        return theta | {"count": change(theta_0["count"], theta_1["count"], alpha)}
+
+    return answer
 
 
-def adds_to_counts(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
-    mixed = interpolate(theta_0, theta_1, alpha)
-    return mixed | {"n": mixed["n"] + 7}
+counts_zero = with_integers(lambda first, second, alpha: torch.zeros_like(first))
+counts_plus_7 = with_integers(lambda first, second, alpha: first + 7)
+counts_int32 = with_integers(lambda first, second, alpha: first.int())
+counts_rounded = with_integers(lambda first, second, alpha: ((1 - alpha) * first + alpha * second).round().long())
+for name in ("counts_zero", "counts_plus_7", "counts_int32", "counts_rounded"):
+    globals()[name].__name__ = name
 
 
-def casts_counts(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
-    mixed = interpolate(theta_0, theta_1, alpha)
-    return mixed | {"n": mixed["n"].int()}
+def flags_as_numbers(theta_0: dict, theta_1: dict, alpha: float) -> dict:
+    theta = interpolate(theta_0, theta_1, alpha)
+    return theta | {"flags": theta["flags"].long()}
 
 
-def rounds_counts(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
-    return {name: t.round().to(theta_0[name].dtype) if name != "w" else t for name, t in
-            mixes_counts(theta_0, theta_1, alpha).items()}  # fmt: skip
+def ends_swapped(theta_0: dict, theta_1: dict, alpha: float) -> dict:
+    return interpolate(theta_1, theta_0, alpha)
 
 
-def drops_counts(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
+def without_counts(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     return {name: t for name, t in interpolate(theta_0, theta_1, alpha).items() if t.is_floating_point()}
 
 
-def always_half_way(theta_0: StateDict, theta_1: StateDict, alpha: float) -> StateDict:
+def always_half(theta_0: dict, theta_1: dict, alpha: float) -> dict:
     return interpolate(theta_0, theta_1, 0.5)
 
 
-def accuracies(
-    model: torch.nn.Module, theta_0: dict, theta_1: dict, alphas: list, inputs: torch.Tensor, labels: torch.Tensor
+def integers_not_copied(theta_0: dict, theta_1: dict, alpha: float) -> dict:
+    return {
+        name: (1 - alpha) * t + alpha * theta_1[name] if t.is_floating_point() else t for name, t in theta_0.items()
+    }
+
+
+def accuracies_along(
+    network: torch.nn.Module, theta_0: dict, theta_1: dict, alphas: tuple, x: torch.Tensor, y: torch.Tensor
 ) -> list:
-    """Accuracy of ``model`` with the interpolated weights for every alpha, in order; ``model`` stays as it was."""
-    mixed, found = copy.deepcopy(model).eval(), []
+    """Accuracy, a fraction, of the network with the interpolated weights, for each alpha in the order given."""
+    mixed = copy.deepcopy(network).eval()
+    accuracies = []
     for alpha in alphas:
-        mixed.load_state_dict(interpolate(theta_0, theta_1, alpha))
+        mixed.load_state_dict({name: (1 - alpha) * theta_0[name] + alpha * theta_1[name] for name in theta_0})
         with torch.no_grad():
-            found.append((mixed(inputs).argmax(dim=1) == labels).float().mean().item())
-    return found
+            accuracies.append((mixed(x).argmax(dim=1) == y).double().mean().item())
+    return accuracies
 
 
-def toy() -> tuple[nn.Module, StateDict, StateDict, Tensor, Tensor]:
-    """A small network that holds theta_1, both sets of weights as they are in two models, inputs and labels."""
-    generator = torch.Generator().manual_seed(1)
-    ends = [nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2)]
-    for end in ends:
-        for parameter in end.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator)
-        end.eval()
-    inputs = torch.randn(200, 4, generator=generator)
-    labels = ends[0](inputs).argmax(dim=1)
-    return ends[1], ends[0].state_dict(), ends[1].state_dict(), inputs, labels
+def toy() -> tuple[torch.nn.Module, dict, torch.Tensor, torch.Tensor]:
+    """A network with dropout, other weights for it, inputs, and labels that neither fits wholly."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        nn = torch.nn
+        networks = [nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 4)) for _ in range(2)]
+        x = torch.randn(400, 5)
+        with torch.no_grad():
+            said = [network.eval()(x).argmax(dim=1) for network in networks]
+        y = torch.where(torch.rand(400) < 0.7, said[1], said[0])
+    return networks[1].train(), networks[0].state_dict(), x, y
 
 
-def examine_accuracies(answer: Answer) -> None:
-    alphas = [0.8, 0.0, 0.5, 1.0]  # not in order: what is left of the last alpha would show
-    model, theta_0, theta_1, inputs, labels = toy()
-    before = copy.deepcopy((theta_0, theta_1))
-    given = answer(model, theta_0, theta_1, alphas, inputs, labels)
-    again = toy()
-    expected = accuracies(again[0], again[1], again[2], alphas, again[3], again[4])
+def examine_accuracies_along(answer: Callable) -> None:
+    alphas = (0.8, 0.5, 1.0, 0.0)
+    network, theta_0, x, y = toy()
+    own = copy.deepcopy(network.state_dict())
+    expected = accuracies_along(network, theta_0, own, alphas, x, y)
+    given = list(answer(network, theta_0, network.state_dict(), alphas, x, y))
     assert len(given) == len(alphas), f"one accuracy for each alpha is expected, {len(alphas)}, not {len(given)}"
-    assert given[1] == 1.0 or given[3] != 1.0, "alpha 0 should give theta_0 and alpha 1 theta_1: yours are swapped"
-    for theta, fresh in zip((theta_0, theta_1), before, strict=True):
-        assert all(torch.equal(theta[name], fresh[name]) for name in fresh), (
-            "a set of weights was changed on the way: a state dict is a view of its model's weights, so load into a copy "
-            "of the model (mistake 3)"
+    given = [float(accuracy) for accuracy in given]
+    assert max(given) <= 1, f"fractions between 0 and 1 are expected, not {given}: divide by the number of images"
+    network, theta_0, x, y = toy()
+    again = [float(accuracy) for accuracy in answer(network, theta_0, copy.deepcopy(own), alphas, x, y)]
+    fresh = [answer(toy()[0], theta_0, copy.deepcopy(own), (alpha,), x, y)[0] for alpha in alphas]
+    first = answer(toy()[0], theta_0, copy.deepcopy(own), (0.8, 0.8), x, y)
+    assert first[0] == first[1], "the same alpha twice gave two accuracies: dropout is at work, call eval()"
+    assert len(set(given)) > 1, "all alphas have one accuracy: load the weights anew for each alpha"
+    if given != again and all(abs(a - b) < 1e-6 for a, b in zip(fresh, expected, strict=True)):
+        raise AssertionError(
+            f"with theta_1 = network.state_dict() alphas {alphas} gave {given}, expected {expected}: that state dict is "
+            "live, and your loop changed it; load into a copy of the network"
         )
-    assert all(0 <= float(value) <= 1 for value in given), f"accuracies are fractions between 0 and 1, not {given}"
-    assert all(abs(a - b) < 1e-6 for a, b in zip(given, expected, strict=True)), (
-        f"for alphas {alphas} the accuracies are {expected}, not {given}: is each alpha mixed anew, in evaluation mode?"
+    wrong = [alpha for alpha, a, b in zip(alphas, given, expected, strict=True) if abs(a - b) > 1e-6]
+    assert not wrong, f"at alpha {wrong} the accuracy is another one: {given} for {alphas}, expected {expected}"
+    assert all(torch.equal(tensor, own[name]) for name, tensor in network.state_dict().items()), (
+        "the network that was given has other weights afterwards: load into a copy of it"
     )
 
 
-def in_the_model_itself(
-    model: nn.Module, theta_0: StateDict, theta_1: StateDict, alphas: Sequence[float], inputs: Tensor, labels: Tensor
-) -> list[float]:
-    found = []
+def loop_into_live(network: Any, theta_0: dict, theta_1: dict, alphas: tuple, x: Any, y: Any) -> list:
+    network.eval()
+    accuracies = []
     for alpha in alphas:
-        model.load_state_dict(interpolate(theta_0, theta_1, alpha))
-        found.append((model(inputs).argmax(dim=1) == labels).float().mean().item())
-    return found
+        network.load_state_dict(one_line(theta_0, theta_1, alpha))
+        accuracies.append((network(x).argmax(dim=1) == y).double().mean().item())
+    return accuracies
 
 
-def in_training_mode(
-    model: nn.Module, theta_0: StateDict, theta_1: StateDict, alphas: Sequence[float], inputs: Tensor, labels: Tensor
-) -> list[float]:
-    mixed, found = copy.deepcopy(model).train(), []
+def loop_without_eval(network: Any, theta_0: dict, theta_1: dict, alphas: tuple, x: Any, y: Any) -> list:
+    mixed, accuracies = copy.deepcopy(network), []
     for alpha in alphas:
-        mixed.load_state_dict(interpolate(theta_0, theta_1, alpha))
-        found.append((mixed(inputs).argmax(dim=1) == labels).float().mean().item())
-    return found
+        mixed.load_state_dict(one_line(theta_0, theta_1, alpha))
+        accuracies.append((mixed(x).argmax(dim=1) == y).double().mean().item())
+    return accuracies
 
 
-def ends_swapped(
-    model: nn.Module, theta_0: StateDict, theta_1: StateDict, alphas: Sequence[float], *data: Tensor
-) -> list[float]:
-    return accuracies(model, theta_1, theta_0, alphas, *data)
+def loop_of_counts(network: Any, theta_0: dict, theta_1: dict, alphas: tuple, x: Any, y: Any) -> list:
+    return [len(y) * accuracy for accuracy in accuracies_along(network, theta_0, theta_1, alphas, x, y)]
 
 
-def counts_right(
-    model: nn.Module, theta_0: StateDict, theta_1: StateDict, alphas: Sequence[float], *data: Tensor
-) -> list[float]:
-    return [200 * value for value in accuracies(model, theta_0, theta_1, alphas, *data)]
+def loop_without_load(network: Any, theta_0: dict, theta_1: dict, alphas: tuple, x: Any, y: Any) -> list:
+    return accuracies_along(network, theta_1, theta_1, alphas, x, y)
 
 
-def sag(alphas: list, accuracy: list) -> float:
-    """How far the lowest point lies below the chord between alpha 0 and 1, a fraction; 0 where none does."""
-    start, end = accuracy[alphas.index(0.0)], accuracy[alphas.index(1.0)]
-    chord = [(1 - alpha) * start + alpha * end for alpha in alphas]
-    return max(0.0, max(c - a for c, a in zip(chord, accuracy, strict=True)))
+def loop_from_the_other_end(network: Any, theta_0: dict, theta_1: dict, alphas: tuple, x: Any, y: Any) -> list:
+    return accuracies_along(network, theta_1, theta_0, alphas, x, y)
 
 
-def examine_sag(answer: Answer) -> None:
-    below = ([0.0, 0.25, 0.5, 1.0], [0.6, 0.5, 0.75, 0.8])
-    above = ([0.0, 0.5, 1.0], [0.6, 0.9, 0.8])
-    shuffled = ([1.0, 0.5, 0.0], [0.8, 0.65, 0.6])
-    high_end = ([0.0, 0.5, 1.0], [0.6, 0.68, 0.8])  # above both? no: below the chord, above the lower end
-    given = float(answer(*above))
-    assert given >= 0, f"a path above its chord has a sag of 0, not {given:.3f}"
-    for alphas, accuracy in (below, above, shuffled, high_end):
-        given, expected = float(answer(list(alphas), list(accuracy))), sag(alphas, accuracy)
-        assert abs(given - expected) < 1e-9, (
-            f"for alphas {alphas} and accuracies {accuracy} the sag is {expected:.3f}, not {given:.3f}: measure from the "
-            "chord at each alpha, which runs from the accuracy at alpha 0 to that at alpha 1"
+def loop_in_order_of_alpha(network: Any, theta_0: dict, theta_1: dict, alphas: tuple, x: Any, y: Any) -> list:
+    return accuracies_along(network, theta_0, theta_1, tuple(sorted(alphas)), x, y)
+
+
+def chord_gap(alpha: float, zero_shot: torch.Tensor, fine_tuned: torch.Tensor, mixed: torch.Tensor) -> tuple:
+    """Gap and its standard error, fractions, from three bool tensors (n,): was each image classified correctly?"""
+    chord = (1 - alpha) * zero_shot.double() + alpha * fine_tuned.double()
+    above = mixed.double() - chord
+    return above.mean().item(), above.std().item() / len(above) ** 0.5
+
+
+def examine_chord_gap(answer: Callable) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ease = torch.rand(500, generator=generator)  # the images, not the models, decide most
+    noise = 0.15 * torch.randn(3, 500, generator=generator)
+    right = [ease + n > level for n, level in zip(noise, (0.3, 0.2, 0.15), strict=True)]
+    for alpha in (0.2, 0.9):
+        expected, error = chord_gap(alpha, *right)
+        found = answer(alpha, *(each.clone() for each in right))
+        assert isinstance(found, tuple) and len(found) == 2, f"two numbers are expected, gap and error, not {found}"
+        gap, given = (float(number) for number in found)
+        assert abs(gap + expected) > 1e-6, "the sign is turned round: above the chord is positive"
+        assert abs(gap - expected) < 1e-6, (
+            f"at alpha {alpha} the gap should be {expected:.4f}, not {gap:.4f}: which end has the weight alpha?"
+        )
+        assert abs(given * 500**0.5 - error * 500**0.5) < 1e-3 or abs(given - error * 500**0.5) > 1e-3, (
+            f"{given:.4f} is how far single images spread: the error of their mean is smaller, by the root of n"
+        )
+        assert abs(given - error) < 1e-4, (
+            f"the standard error should be {error:.4f}, not {given:.4f}: take the three answers image by image, "
+            "for they are about the same images"
         )
 
 
-def below_the_lower_end(alphas: list, accuracy: list) -> float:
-    return max(0.0, min(accuracy[alphas.index(0.0)], accuracy[alphas.index(1.0)]) - min(accuracy))
+def gap_with_ends_swapped(alpha: float, zero_shot: Any, fine_tuned: Any, mixed: Any) -> tuple:
+    return chord_gap(1 - alpha, zero_shot, fine_tuned, mixed)
 
 
-def negative_above(alphas: list, accuracy: list) -> float:
-    start, end = accuracy[alphas.index(0.0)], accuracy[alphas.index(1.0)]
-    inner = [(1 - x) * start + x * end - a for x, a in zip(alphas, accuracy, strict=True) if 0 < x < 1]
-    return max(inner)
+def gap_with_sign_turned(alpha: float, zero_shot: Any, fine_tuned: Any, mixed: Any) -> tuple:
+    gap, error = chord_gap(alpha, zero_shot, fine_tuned, mixed)
+    return -gap, error
 
 
-def takes_first_and_last(alphas: list, accuracy: list) -> float:
-    chord = [(1 - alpha) * accuracy[0] + alpha * accuracy[-1] for alpha in alphas]
-    return max(0.0, max(c - a for c, a in zip(chord, accuracy, strict=True)))
+def gap_as_if_independent(alpha: float, zero_shot: Any, fine_tuned: Any, mixed: Any) -> tuple:
+    p = [each.double().mean().item() for each in (zero_shot, fine_tuned, mixed)]
+    parts = [weight**2 * q * (1 - q) / len(mixed) for weight, q in zip((1 - alpha, alpha, 1), p, strict=True)]
+    return chord_gap(alpha, zero_shot, fine_tuned, mixed)[0], sum(parts) ** 0.5
 
 
-def below_the_mean(alphas: list, accuracy: list) -> float:
-    return max(0.0, (accuracy[alphas.index(0.0)] + accuracy[alphas.index(1.0)]) / 2 - min(accuracy))
+def gap_with_the_spread(alpha: float, zero_shot: Any, fine_tuned: Any, mixed: Any) -> tuple:
+    gap, error = chord_gap(alpha, zero_shot, fine_tuned, mixed)
+    return gap, error * len(mixed) ** 0.5
 
 
 EXERCISES = {
@@ -244,72 +267,93 @@ EXERCISES = {
         title="interpolate, without the mistakes",
         minutes=10,
         difficulty=2,
-        task="Write `interpolate(theta_0, theta_1, alpha)` so that\n\n"
-        "- floating-point tensors are interpolated, alpha 0 giving `theta_0`;\n"
-        "- other tensors keep their type and the value that one of the endpoints has;\n"
-        "- neither input is changed: not its tensors, not its entries.",
+        task=(
+            "Write `interpolate(theta_0, theta_1, alpha)` so that\n\n"
+            "- floating-point tensors are interpolated and keep their type,\n"
+            "- all others (counts, flags) keep their type and the value of one of the ends,\n"
+            "- neither input is changed, and the result shares no memory with them."
+        ),
         hints=(
-            "The one line above is nearly there. What does it do to an integer tensor?",
+            "`one_line` is nearly there. What does it do to an integer tensor?",
             "`tensor.is_floating_point()` tells the two kinds apart; `tensor.clone()` makes a copy.",
         ),
         reference=interpolate,
-        why="Each value is a new tensor, so nothing that comes later can reach the endpoints. The package's version also "
-        "copies the endpoints at 0 and 1, and refuses models that do not fit together.",
+        why=(
+            "Each value is a new tensor, so nothing that comes later can reach the endpoints. The package's version "
+            "also copies the endpoints at 0 and 1, and refuses models that do not fit together."
+        ),
         test=examine_interpolate,
         wrong=(
-            (swapped, "alpha 0 is theta_0"),
-            (mixes_counts, "carry tensors that are not floating-point over"),
-            (into_theta_0, "theta_0 was changed"),
-            (into_theta_1, "theta_1 was changed"),
-            (rebinds_theta_1, "theta_1 was changed"),
-            (zeroes_counts, "with their type"),
-            (adds_to_counts, "a value that neither end has"),
-            (casts_counts, "with their type"),
-            (rounds_counts, "a value that neither end has"),
-            (drops_counts, "the keys"),
-            (always_half_way, "at alpha 0.0"),
+            (one_line, "should keep its type"),
+            (mixed_into_theta_1, "theta_1 is not what it was"),
+            (mixed_into_theta_0, "theta_0 is not what it was"),
+            (theta_1_bound_anew, "theta_1 is not what it was"),
+            (counts_zero, "not a value of either end"),
+            (counts_plus_7, "not a value of either end"),
+            (counts_int32, "should keep its type"),
+            (counts_rounded, "not a value of either end"),
+            (flags_as_numbers, "should keep its type"),
+            (ends_swapped, "at alpha 0.0, w should be"),
+            (without_counts, "should have the keys"),
+            (always_half, "at alpha 0.0, w should be"),
+            (integers_not_copied, "shares memory"),
         ),
     ),
     "03.2": Exercise(
-        title="walk along alpha",
+        title="the curve of any network",
         minutes=15,
         difficulty=3,
-        task="Write the loop that `sweep` is at heart. In: a model, two state dicts, a list of alphas in any order, a batch of "
-        "inputs and its labels. Out: a list of accuracies, fractions, in the order of the alphas. `model` and both state "
-        "dicts stay as they were, though `theta_1` may be the model's own. You may use `interpolate`.",
-        hints=(
-            "Which model do you load the mixed weights into? If it is `model` itself, see mistake 3.",
-            "`copy.deepcopy(model).eval()` once, before the loop; `load_state_dict` and `argmax(dim=1)` inside it.",
+        task=(
+            "The loop above knows this course's classifier. Write it for any `torch.nn.Module`: "
+            "`accuracies_along(network, theta_0, theta_1, alphas, x, y)` takes inputs `x`, labels `y` and two state "
+            "dicts, and returns the accuracy, a fraction, for each alpha in the order given. The network may be in "
+            "training mode and may have dropout; `theta_1` may be `network.state_dict()`; afterwards the network "
+            "has the weights it came with."
         ),
-        reference=accuracies,
-        why="One copy takes all the weights, one after another. In training mode BatchNorm would use the batch's own "
-        "statistics and change its running ones.",
-        test=examine_accuracies,
+        hints=(
+            "Which of the three mistakes waits if `theta_1` is the network's own state dict?",
+            "`copy.deepcopy(network).eval()`, once before the loop; then `load_state_dict`, and `argmax(dim=1) == y`.",
+        ),
+        reference=accuracies_along,
+        why=(
+            "The copy is where the weights go, so the live state dict of the original stays what it is. `eval()` stops "
+            "dropout, and makes BatchNorm use the statistics that were interpolated with the weights."
+        ),
+        test=examine_accuracies_along,
         wrong=(
-            (in_the_model_itself, "mistake 3"),
-            (in_training_mode, "in evaluation mode"),
-            (ends_swapped, "swapped"),
-            (counts_right, "fractions between 0 and 1"),
+            (loop_into_live, "live"),
+            (loop_without_eval, "eval()"),
+            (loop_of_counts, "fractions between 0 and 1"),
+            (loop_without_load, "load the weights anew"),
+            (loop_from_the_other_end, "the accuracy is another one"),
+            (loop_in_order_of_alpha, "the accuracy is another one"),
         ),
     ),
     "03.3": Exercise(
-        title="how far below the chord",
-        minutes=10,
-        difficulty=2,
-        task="A path *sags* where its accuracy lies below the chord. Write a function that says how far, at the worst alpha. In: "
-        "alphas, among them 0.0 and 1.0, in any order, and their accuracies. Out: a fraction, 0 if no point lies below.",
-        hints=(
-            "The chord at alpha is (1 - alpha) times the accuracy at 0, plus alpha times the accuracy at 1.",
-            "`accuracy[alphas.index(0.0)]` finds an end wherever it stands.",
+        title="how far from the chord, and how surely",
+        minutes=15,
+        difficulty=4,
+        task=(
+            "Three classifiers were asked about the same $n$ images; three bool tensors say where each was right. "
+            "Write `chord_gap(alpha, zero_shot, fine_tuned, mixed)`: how far the accuracy of `mixed` lies above the "
+            "chord at alpha (a fraction, negative below it), and the standard error of that number. The images are "
+            "the same, so an image that all three get right adds no doubt at all."
         ),
-        reference=sag,
-        why="Below the chord is not below both ends: a path may sag and still beat its lower end everywhere.",
-        test=examine_sag,
+        hints=(
+            "Write the gap as the mean of one number an image. Which numbers can it be?",
+            "`above = mixed - (1 - alpha) * zero_shot - alpha * fine_tuned`; its error is `std / n ** 0.5`.",
+        ),
+        reference=chord_gap,
+        why=(
+            "Most images are easy or hard for all three, and there the number is 0. Three accuracies taken for "
+            "independent would give an error several times too large, and hide what the images show."
+        ),
+        test=examine_chord_gap,
         wrong=(
-            (below_the_lower_end, "measure from the chord"),
-            (negative_above, "a sag of 0"),
-            (takes_first_and_last, "measure from the chord"),
-            (below_the_mean, "measure from the chord"),
+            (gap_with_ends_swapped, "which end has the weight alpha"),
+            (gap_with_sign_turned, "the sign is turned round"),
+            (gap_as_if_independent, "image by image"),
+            (gap_with_the_spread, "the root of n"),
         ),
     ),
 }
