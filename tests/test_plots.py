@@ -202,6 +202,7 @@ def test_frames_and_captions_must_belong_together(frames, captions):
         alpha_slider(frames, captions)
 
 
+<<<<<<< HEAD
 def test_answers_stand_below_their_image_and_wrong_ones_are_marked():
     image, answers = Image.new("RGB", (8, 8)), {"zero-shot": "3", "alpha 0.5": "3", "fine-tuned": "8"}
     _, axes = plot_answers({"scrawl": [(image, "3", answers), (image, "8", answers)], "fonts": [(image, "3", answers)]})
@@ -230,3 +231,28 @@ def test_the_heat_map_has_every_number_in_percent_and_frames_the_best_of_each_ro
         "70.0",
     ]
     assert [(int(p.get_x()), int(p.get_y())) for p in ax.patches] == [(2, 0), (1, 1), (0, 2)]
+=======
+def test_rho_is_an_arrow_from_the_line_to_each_of_the_three_models(curve, standard):
+    _, plain = plot_robustness(standard, curve, "s", "r")
+    _, ax = plot_robustness(standard, curve, "s", "r", rho=True)
+    wide = standard.pivot(index="model", columns="dataset", values="accuracy")
+    line = fit_baseline(wide["r"], wide["s"])
+    at = curve.pivot(index="alpha", columns="dataset", values="accuracy")
+    expected = {
+        f"{100 * float(line.effective_robustness(at.r[a], at.s[a])):+.0f}" for a in (0, 0.5, 1) if a in at.index
+    }
+    assert {text.get_text() for text in ax.texts if text.get_text()} == expected
+    assert not plain.texts
+    assert f"R² = {line.r2:.2f}" in ax.get_title()
+
+
+def test_standard_models_are_told_apart_by_a_column(curve, standard):
+    names = sorted(standard.model.unique())
+    kinds = standard.assign(kind=standard.model.map({name: f"kind {i % 2}" for i, name in enumerate(names)}))
+    _, ax = plot_robustness(kinds, curve, "s", "r", by="kind")
+    labels = [container.get_label() for container in ax.containers]
+    assert sum(label.startswith("kind ") for label in labels) == 2
+    assert not any(label.startswith("standard models") for label in labels)
+    with pytest.raises(WiseftError, match="no column family"):
+        plot_robustness(standard, curve, "s", "r", by="family")
+>>>>>>> nb04

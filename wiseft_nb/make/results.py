@@ -17,6 +17,7 @@ and from them the README's table and figure.
 import argparse
 from collections.abc import Sequence
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -28,7 +29,7 @@ from wiseft_nb.make.readme import write_between
 from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.paths import DATA, ROOT
-from wiseft_nb.plots import plot_robustness, plot_schematic, set_style
+from wiseft_nb.plots import ROLES, plot_robustness, plot_schematic, set_style
 from wiseft_nb.robustness import Baseline, fit_table, load_standard_models
 from wiseft_nb.robustness.points import MEAN, mean_of_shifts
 from wiseft_nb.sweep import sweep
@@ -141,15 +142,24 @@ def places_of_mean(benchmark: Benchmark) -> dict[str, Sequence[str]]:
 
 
 def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
-    """The README's figures: the method, and the mean of all shifts, first seed."""
-    standard = load_standard_models()
-    standard = pd.concat([standard, mean_of_shifts(standard, benchmark.shifts)])
-    curve = sweeps[sweeps.seed == SEEDS[0]].drop(columns="seed")
+    """The README's figures: the method, and the shifts by group, first seed, the other seeds as thin lines."""
+    standard, reference = load_standard_models(), benchmark.reference_name
     set_style()
     plot_schematic()[0].savefig(SCHEMATIC, bbox_inches="tight")
-    fig, ax = plot_robustness(standard, curve, MEAN, benchmark.reference_name)
-    ax.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+    fig, axes = plt.subplots(1, 2, figsize=(10, 4.6), sharex=True, layout="constrained")
+    for ax, (name, shifts) in zip(axes, benchmark.groups.items(), strict=True):
+        models = pd.concat([standard, mean_of_shifts(standard, shifts).assign(dataset=name)])
+        curves = pd.concat([sweeps[sweeps.dataset != MEAN], mean_of_shifts(sweeps, shifts).assign(dataset=name)])
+        first = curves[curves.seed == SEEDS[0]].drop(columns="seed")
+        plot_robustness(models, first, name, reference, ax=ax)
+        for _, other in curves[curves.seed != SEEDS[0]].groupby("seed"):
+            wide = other.pivot(index="alpha", columns="dataset", values="accuracy")
+            ax.plot(wide[reference], wide[name], color=ROLES["interpolated"]["color"], lw=0.8, alpha=0.6)
+        ax.set(title=f"{name}: mean of {len(shifts)} shifts", xlabel="", ylabel="accuracy under shift (%)")
+    fig.supxlabel(f"{reference} accuracy (%)", fontsize=12)
+    axes[1].legend(fontsize=9, loc="lower right")
     fig.savefig(FIGURE, bbox_inches="tight")
+    plt.close(fig)
 
 
 def readme_rows(table: pd.DataFrame, benchmark: Benchmark) -> list[str]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.intervals import accuracy_interval
-from wiseft_nb.plots.style import BLUE, GREY, MARKERS, ORANGE, PURPLE, RED
+from wiseft_nb.plots.style import BLUE, GREY, MARKERS, ORANGE, PURPLE, RED, ROLES
 from wiseft_nb.robustness import SCALES, Baseline, check_fractions, fit_baseline, rows_of, side_by_side
 from wiseft_nb.robustness.points import check_same_axes
 from wiseft_nb.robustness.tidy import check_columns
@@ -29,6 +29,8 @@ def plot_robustness(
     baseline: Baseline | None = None,
     scale: str = "logit",
     ax: Axes | None = None,
+    by: str | None = None,
+    rho: bool = False,
 ) -> tuple[Figure, Axes]:
     """Effective-robustness plot: accuracy under one shift against accuracy on the reference.
 
@@ -49,6 +51,10 @@ def plot_robustness(
         By default fitted to ``standard``.
     scale : {"logit", "probit", "linear"}
     ax : Axes, optional
+    by : str, optional
+        A column of ``standard``, such as ``"family"``: a colour and a marker for each of its values.
+    rho : bool
+        Whether to draw an arrow from the line to each of the three models, with its points beside it.
 
     Explained in notebook 04_measure_robustness.
     """
@@ -59,10 +65,16 @@ def plot_robustness(
     check_same_axes(baseline, models)
     models = drawable(models, scale)
     scale_axes(ax, scale, pd.concat([models, path]))
-    draw_points(ax, models, fmt="o", color=GREY, ms=4, alpha=0.8, label=f"standard models ({len(models)})")
+    if by is None:
+        draw_points(ax, models, fmt="o", color=GREY, ms=4, alpha=0.8, label=f"standard models ({len(models)})")
+    else:
+        draw_kinds(ax, models, standard, by)
     draw_line(ax, baseline)
     add_curve(ax, curve, shift, reference)
-    ax.set(xlabel=axis_label(curve, reference), ylabel=axis_label(curve, shift), title=shift)
+    if rho:
+        draw_rho(ax, baseline, path)
+    ax.set(xlabel=axis_label(curve, reference), ylabel=axis_label(curve, shift))
+    ax.set_title(f"{shift}, R² = {baseline.r2:.2f}")
     sns.despine(ax=ax)
     return fig, ax
 
@@ -175,6 +187,58 @@ def add_model(ax: Axes, name: str, x: float, y: float, n: tuple[int, int] | None
         row |= {axis: value, f"{axis}_low": low, f"{axis}_high": high}
     draw_points(ax, pd.DataFrame([row]), fmt="P", ms=11, color=color, mec="black", zorder=6, label=name)
     ax.annotate(name, (x, y), xytext=(7, -11), textcoords="offset points", fontsize=9, color="black", zorder=7)
+
+
+def draw_kinds(ax: Axes, models: pd.DataFrame, standard: pd.DataFrame, by: str) -> None:
+    """Standard models with a colour and a marker for each value of a column of their table."""
+    check_columns(standard, [by], "name a column that sorts the models")
+    kind = standard.drop_duplicates("model").set_index("model")[by].astype(str)
+    colours = [c for c in sns.color_palette("colorblind") if c not in (BLUE, PURPLE, ORANGE)]
+    for i, name in enumerate(sorted(kind.unique())):
+        some = models[models.index.map(kind) == name]
+        if len(some):
+            style = dict(fmt=MARKERS[i % 10], color=colours[i % len(colours)], ms=4.5, alpha=0.8)
+            draw_points(ax, some, label=f"{name} ({len(some)})", **style)
+
+
+def draw_rho(ax: Axes, baseline: Baseline, path: pd.DataFrame) -> None:
+    """Effective robustness as it is defined: an arrow from the line up to a model, its points beside it.
+
+    Parameters
+    ----------
+    ax : Axes
+        Of ``plot_robustness``.
+    baseline : Baseline
+    path : pandas.DataFrame
+        As ``side_by_side`` returns it, alpha its index; alpha 0, 0.5 and 1 get arrows.
+
+    Explained in notebook 04_measure_robustness.
+    """
+    roles = {0.0: ("zero-shot", -6), 0.5: ("interpolated", -6), 1.0: ("fine-tuned", 6)}
+    heights = {0.0: 0.5, 0.5: 0.62, 1.0: 0.38}  # of the text along its arrow, so that neighbours do not collide
+    low, high = ax.get_ylim()
+    forward, backward = SCALES[baseline.scale]
+    for alpha, (role, offset) in roles.items():
+        if alpha not in path.index:
+            continue
+        x, y = float(path.x[alpha]), float(path.y[alpha])
+        expected, colour = float(baseline.predict(x)), ROLES[role]["color"]
+        style = dict(arrowstyle="-|>", color=colour, lw=1.6, shrinkA=0, shrinkB=4)
+        ax.annotate("", xy=(x, y), xytext=(x, expected), arrowprops=style, zorder=4)
+        ends = forward(np.clip([expected, y], max(low, 1e-4), min(high, 1 - 1e-4)))
+        middle = float(backward(ends[0] + heights[alpha] * (ends[1] - ends[0])))
+        ax.annotate(
+            f"{100 * (y - expected):+.0f}",
+            (x, middle),
+            xytext=(offset, 0),
+            textcoords="offset points",
+            ha="right" if offset < 0 else "left",
+            va="center",
+            color=colour,
+            fontsize=11,
+            fontweight="bold",
+            zorder=6,
+        )
 
 
 def draw_line(ax: Axes, baseline: Baseline, color: tuple = GREY) -> None:

@@ -86,7 +86,77 @@ def intercept_first(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     return intercept, slope, r2
 
 
+def rho_interval(xs: np.ndarray, ys: np.ndarray, x: float, y: float, draws: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest 2.5 % of rho over the lines through each row of draws (positions of models); logit axes."""
+    u, v = np.log(xs / (1 - xs)), np.log(ys / (1 - ys))
+    found = []
+    for chosen in draws:
+        slope, intercept = np.polyfit(u[chosen], v[chosen], deg=1)
+        found.append(y - 1 / (1 + np.exp(-slope * np.log(x / (1 - x)) - intercept)))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def examine_rho_interval(answer: Answer) -> None:
+    rng = np.random.default_rng(1)
+    xs = rng.uniform(0.3, 0.97, size=30)
+    z = 0.6 * np.log(xs / (1 - xs)) - 1 + rng.normal(0, 0.5, size=30)
+    ys, draws = 1 / (1 + np.exp(-z)), rng.integers(30, size=(200, 30))
+    before = xs.copy(), ys.copy(), draws.copy()
+    given = np.array(answer(xs, ys, 0.9, 0.8, draws), dtype=float)
+    assert all(np.array_equal(a, b) for a, b in zip(before, (xs, ys, draws), strict=True)), "an array was changed"
+    expected = np.array(rho_interval(*before[:2], 0.9, 0.8, before[2]))
+    assert given.shape == (2,), f"two numbers are expected, low and high, not {given.shape}"
+    assert given[0] <= given[1], "the interval is turned round: low first"
+    other = np.array(interval_of_the_line(*before[:2], 0.9, 0.8, before[2]))
+    assert not np.allclose(given, other), "this is the interval of the line's prediction: rho is y minus it"
+    width, wanted = np.ptp(given), np.ptp(expected)
+    assert width > 0.8 * wanted, (
+        f"{width:.4f} wide, {wanted:.4f} expected: draw models as pairs, a row at a time, and take quantiles, not the "
+        "error of a mean"
+    )
+    assert np.allclose(given, expected), f"the interval should be {expected.round(4)}, not {given.round(4)}"
+
+
+def interval_of_the_line(xs: np.ndarray, ys: np.ndarray, x: float, y: float, draws: np.ndarray) -> tuple[float, float]:
+    low, high = rho_interval(xs, ys, x, y, draws)
+    return y - high, y - low
+
+
+def error_of_the_mean(xs: np.ndarray, ys: np.ndarray, x: float, y: float, draws: np.ndarray) -> tuple[float, float]:
+    low, high = rho_interval(xs, ys, x, y, draws)
+    middle, half = (low + high) / 2, (high - low) / 2 / len(draws) ** 0.5
+    return middle - half, middle + half
+
+
+def turned_round(xs: np.ndarray, ys: np.ndarray, x: float, y: float, draws: np.ndarray) -> tuple[float, float]:
+    return rho_interval(xs, ys, x, y, draws)[::-1]
+
+
 EXERCISES = {
+    "04.3": Exercise(
+        title="how sure is rho?",
+        minutes=15,
+        difficulty=4,
+        task="Another choice of standard models would give another line. The bootstrap imitates that: draw the models anew, "
+        "with replacement, fit a line to each draw, and look how far rho moves. In: accuracies `xs` (reference) and `ys` "
+        "(shift) of the standard models, `x` and `y` of yours, and `draws`, an integer array `(draws, models)` whose every "
+        "row names the models of one draw. Out: the 2.5 % and 97.5 % quantiles of rho, low first; lines on logit axes.",
+        hints=(
+            "A model keeps its two accuracies: the same positions index both arrays.",
+            "One `np.polyfit` a row of `draws`, one rho from it, and `np.quantile` over all of them at the end.",
+        ),
+        reference=rho_interval,
+        why="This interval knows how unsure the line is, and takes y as it is. `wiseft_nb.robustness.effective_robustness` "
+        "draws the accuracies of your model from their intervals as well. Neither knows whether the line goes on straight "
+        "beyond the last standard model.",
+        test=examine_rho_interval,
+        wrong=(
+            (interval_of_the_line, "interval of the line's prediction"),
+            (error_of_the_mean, "not the error of a mean"),
+            (turned_round, "low first"),
+        ),
+    ),
     "04.2": Exercise(
         title="fit the line",
         minutes=15,
