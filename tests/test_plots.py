@@ -202,7 +202,6 @@ def test_frames_and_captions_must_belong_together(frames, captions):
         alpha_slider(frames, captions)
 
 
-<<<<<<< HEAD
 def test_answers_stand_below_their_image_and_wrong_ones_are_marked():
     image, answers = Image.new("RGB", (8, 8)), {"zero-shot": "3", "alpha 0.5": "3", "fine-tuned": "8"}
     _, axes = plot_answers({"scrawl": [(image, "3", answers), (image, "8", answers)], "fonts": [(image, "3", answers)]})
@@ -231,7 +230,8 @@ def test_the_heat_map_has_every_number_in_percent_and_frames_the_best_of_each_ro
         "70.0",
     ]
     assert [(int(p.get_x()), int(p.get_y())) for p in ax.patches] == [(2, 0), (1, 1), (0, 2)]
-=======
+
+
 def test_rho_is_an_arrow_from_the_line_to_each_of_the_three_models(curve, standard):
     _, plain = plot_robustness(standard, curve, "s", "r")
     _, ax = plot_robustness(standard, curve, "s", "r", rho=True)
@@ -255,4 +255,3 @@ def test_standard_models_are_told_apart_by_a_column(curve, standard):
     assert not any(label.startswith("standard models") for label in labels)
     with pytest.raises(WiseftError, match="no column family"):
         plot_robustness(standard, curve, "s", "r", by="family")
->>>>>>> nb04
