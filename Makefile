@@ -23,8 +23,11 @@ notebooks: $(VENV)/ready  ## execute every notebook again, in place
 exercises: $(VENV)/ready  ## write the exercises into the notebooks from wiseft_nb/course/exercises
 	$(PY) -m wiseft_nb.make.exercises
 
-student solved: $(VENV)/ready  ## copies for a class under build/: without solutions, with them filled in
-	$(PY) -m wiseft_nb.make.exercises $@
+student: $(VENV)/ready  ## copies for a class without outputs and solutions, in build/student
+	$(PY) -m wiseft_nb.make.exercises student
+
+solved: $(VENV)/ready  ## copies with the solutions filled in, in build/solved
+	$(PY) -m wiseft_nb.make.exercises solved
 
 benchmark: $(VENV)/ready  ## ours, the naive way and open_clip's own side by side, about an hour
 	$(PY) -m wiseft_nb.make.timing

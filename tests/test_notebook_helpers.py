@@ -260,7 +260,11 @@ def test_a_key_changes_with_the_content_of_any_part(zero_shot, tiny):
         (zero_shot, dataclasses.replace(tiny, train=changed_pixel(tiny.train)), config),
         (zero_shot, dataclasses.replace(tiny, templates=("the {}",)), config),
         (zero_shot, dataclasses.replace(tiny, shifts=tiny.shifts | {"pose": changed_pixel(tiny.train)}), config),
-        (zero_shot, dataclasses.replace(tiny, shifts={f"my {k}": v for k, v in tiny.shifts.items()}), config),
+        (
+            zero_shot,
+            dataclasses.replace(tiny, shifts={f"my {k}": v for k, v in tiny.shifts.items()}, groups={}),
+            config,
+        ),
         (zero_shot, tiny, config, (0.0, 0.5)),
         (zero_shot, tiny, config, (0.0, 0.6)),
         (zero_shot, tiny, config, torch.zeros(3)),

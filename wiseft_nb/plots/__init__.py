@@ -6,16 +6,14 @@ look that all share, and export.
 Explained in notebooks 04_measure_robustness and 05_redraw_the_paper.
 """
 
+from wiseft_nb.plots.axes import draw_points, labels_of, scale_axes
 from wiseft_nb.plots.basic import plot_answers, plot_change, plot_curves, plot_heat, plot_history, plot_images
 from wiseft_nb.plots.robustness import (
     add_curve,
     add_model,
     draw_line,
-    draw_points,
-    labels_of,
     plot_models,
     plot_robustness,
-    scale_axes,
 )
 from wiseft_nb.plots.schematic import plot_schematic
 from wiseft_nb.plots.style import (
