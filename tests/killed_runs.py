@@ -25,6 +25,7 @@ benchmark = dataclasses.replace(
     digits,
     **{name: getattr(digits, name).subset(slice(60)) for name in ("train", "val", "reference")},
     shifts={"pose": digits.shifts["pose"].subset(slice(100))},
+    groups={},
 )
 zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
 

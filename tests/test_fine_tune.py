@@ -134,7 +134,7 @@ def test_only_train_and_val_are_read(zero_shot, few, short):
 
         __getitem__ = __len__
 
-    blind = dataclasses.replace(few, reference=Forbidden(), shifts={"secret": Forbidden()})
+    blind = dataclasses.replace(few, reference=Forbidden(), shifts={"secret": Forbidden()}, groups={})
     fine_tune(zero_shot, blind, short, progress=False)
 
 
