@@ -20,6 +20,7 @@ from torchvision.transforms import Compose
 from wiseft_nb import FineTuneConfig, ImageSet, WiseftError, keep, show, start
 from wiseft_nb.benchmarks.own.folder import ImageFiles
 from wiseft_nb.course import notebook
+from wiseft_nb.course.notebook import as_written
 from wiseft_nb.engine.cache import fingerprint
 from wiseft_nb.make.tutorial import clean, execute
 
@@ -314,3 +315,11 @@ def test_clean_drops_progress_bars_timings_and_editors_notes_alone():
     assert cleaned.cells[0].metadata == {"tags": ["parameters"]}
     assert [output.get("text", "figure") for output in cleaned.cells[1].outputs] == ["kept", "figure"]
     assert cleaned.cells[1].outputs[1].metadata["image/png"]["alt"] == "a figure"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(88.4, "88.4"), (64.0, "64"), (100.0, "100"), (0.413, "0.413"), (0.0, "0"), (4.1e-12, "4.1e-12")],
+)
+def test_tables_show_numbers_as_people_write_them_and_no_small_p_as_nought(number, text):
+    assert as_written(number) == text

@@ -87,7 +87,9 @@ def start(notebook: str, seed: int = 0) -> Run:
 
 
 def as_written(number: float) -> str:
-    """A number as people write it: 88.4, 64, 0.413."""
+    """A number as people write it: 88.4, 64, 0.413; one that would round to nothing as 4.1e-12."""
+    if 0 < abs(number) < 0.0005:
+        return f"{number:.1e}"
     return f"{number:.3f}".rstrip("0").rstrip(".")
 
 
