@@ -6,7 +6,7 @@ import pytest
 import torch
 from statsmodels.stats.contingency_tables import mcnemar
 
-from wiseft_nb import Predictions, WiseftError, paired
+from wiseft_nb import Paired, Predictions, WiseftError, paired, paired_table
 
 
 def predictions(right, labels=None, **asked):
@@ -28,6 +28,28 @@ def test_counts_and_p_are_those_of_statsmodels(only_first, only_second):
     assert found.p == pytest.approx(mcnemar(table, exact=True).pvalue)
     assert found.difference == pytest.approx(first.accuracy() - second.accuracy())
     assert paired(second, first).p == pytest.approx(found.p)
+
+
+def test_standard_error_is_that_of_the_difference_image_by_image():
+    """Also where the first won by much, so that the squared difference counts."""
+    first = predictions([True] * 70 + [True] * 40 + [False] * 10)
+    second = predictions([True] * 70 + [False] * 40 + [True] * 5 + [False] * 5)
+    of_each = first.correct.double() - second.correct.double()
+    assert paired(first, second).standard_error == pytest.approx(float(of_each.std(correction=0)) / 120**0.5)
+    assert paired(first, first).standard_error == 0
+
+
+def test_many_comparisons_are_corrected_for_their_number():
+    """Holm by hand: the smallest p times their number, the next times one less, never falling."""
+    pairs = {"a": Paired(50, 12, 3, 10), "b": Paired(50, 20, 1, 10), "c": Paired(50, 4, 4, 10), "d": Paired(9, 9, 2, 9)}
+    table = paired_table(pairs)
+    expected, largest = {}, 0.0
+    for rank, name in enumerate(sorted(pairs, key=lambda name: pairs[name].p)):
+        largest = expected[name] = min(1.0, max(largest, pairs[name].p * (len(pairs) - rank)))
+    assert table.holm.to_dict() == pytest.approx(expected)
+    assert table.loc["b", ["only_first", "only_second", "n"]].tolist() == [20, 1, 81]
+    assert paired_table({}).empty
+    assert paired_table({("a", 1): pairs["a"]}).holm["a", 1] == pairs["a"].p
 
 
 def test_overlapping_intervals_do_not_hide_a_difference():

@@ -21,7 +21,8 @@ from wiseft_nb import (
     plot_images,
     plot_robustness,
 )
-from wiseft_nb.plots import ROLES, plot_answers, plot_heat
+from wiseft_nb.compare import Paired
+from wiseft_nb.plots import ROLES, plot_answers, plot_change, plot_heat
 from wiseft_nb.plots.widgets import alpha_slider
 
 
@@ -142,7 +143,7 @@ def test_the_line_of_standard_models_is_the_fitted_one_and_straight_on_its_axes(
     wide = standard.pivot(index="model", columns="dataset", values="accuracy")
     baseline = fit_baseline(wide.r, wide.s, scale)
     _, ax = plot_robustness(standard, curve, "s", "r", scale=scale)
-    (line,) = (line for line in ax.lines if f"R² = {baseline.r2:.2f}" in str(line.get_label()))
+    (line,) = (line for line in ax.lines if f"R² = {baseline.r2:.3f}" in str(line.get_label()))
     x, y = line.get_data()
     np.testing.assert_allclose(y, baseline.predict(x), atol=1e-9)
     u, v = (axis.transform(values) for axis, values in ((ax.xaxis.get_transform(), x), (ax.yaxis.get_transform(), y)))
@@ -243,7 +244,7 @@ def test_rho_is_an_arrow_from_the_line_to_each_of_the_three_models(curve, standa
     }
     assert {text.get_text() for text in ax.texts if text.get_text()} == expected
     assert not plain.texts
-    assert f"R² = {line.r2:.2f}" in ax.get_title()
+    assert f"R² = {line.r2:.3f}" in ax.get_title()
 
 
 def test_standard_models_are_told_apart_by_a_column(curve, standard):
@@ -255,3 +256,15 @@ def test_standard_models_are_told_apart_by_a_column(curve, standard):
     assert not any(label.startswith("standard models") for label in labels)
     with pytest.raises(WiseftError, match="no column family"):
         plot_robustness(standard, curve, "s", "r", by="family")
+
+
+def test_a_change_has_its_interval_and_its_n():
+    pairs = {"s": Paired(600, 50, 150, 200), "t": Paired(700, 150, 50, 100)}
+    _, ax = plot_change(pairs, {"group": ["s", "t"]}, ("zero-shot", "fine-tuned"))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["t (n=1,000)", "s (n=1,000)"]  # by gain
+    before, after = (dict(zip(ax.lines[i].get_ydata(), ax.lines[i].get_xdata(), strict=True)) for i in (-2, -1))
+    assert list(before.values()) == [75, 75] and list(after.values()) == [85, 65]
+    (bars,) = [bars.get_segments() for bars in ax.collections]
+    half = (bars[0][1, 0] - bars[0][0, 0]) / 2
+    assert half == pytest.approx(100 * 1.96 * (0.2 - 0.1**2) ** 0.5 / 1000**0.5, rel=1e-3)
+    assert {"+10.0", "-10.0", "group: +0.0"} <= {text.get_text() for text in ax.texts}

@@ -15,7 +15,7 @@ from wiseft_nb.engine.cache import fingerprint, versions
 from wiseft_nb.engine.compute import EXACT, Compute, evaluating
 from wiseft_nb.engine.forward import BATCH, PATIENCE, forward_over, progress_bar
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.intervals import accuracy_interval, mcnemar
+from wiseft_nb.intervals import accuracy_interval
 from wiseft_nb.metrics import Metric, accuracy
 from wiseft_nb.models.checks import fingerprint_input
 from wiseft_nb.models.classifier import ImageClassifier, check_classifier, check_logits
@@ -88,86 +88,6 @@ class Predictions:
     def row(self) -> dict[str, float]:
         """The columns accuracy, n, low and high of a tidy table, by the dataset's metric."""
         return self.metric(self.predicted, self.labels)
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two classifiers on the same images: on how many which of them was right.
-
-    Attributes
-    ----------
-    both, only_first, only_second, neither : int
-        Numbers of images.
-
-    Explained in notebook 02_fine_tune.
-    """
-
-    both: int
-    only_first: int
-    only_second: int
-    neither: int
-
-    @property
-    def n(self) -> int:
-        """Number of images."""
-        return self.both + self.only_first + self.only_second + self.neither
-
-    @property
-    def difference(self) -> float:
-        """Accuracy of the first minus accuracy of the second, a fraction."""
-        return (self.only_first - self.only_second) / self.n
-
-    @property
-    def p(self) -> float:
-        """Exact McNemar test: how often a fair coin splits the images in dispute as unevenly, or more so."""
-        return mcnemar(self.only_first, self.only_second)
-
-    def __str__(self) -> str:
-        return f"{self.only_first} : {self.only_second} of {self.n:,}, p = {self.p:.2g}"
-
-
-def paired(predictions: Predictions, others: Predictions) -> Paired:
-    """Compare two classifiers on the same images, image by image.
-
-    Intervals of two accuracies say little about their difference where both come from the same images: most
-    are right for both. The images on which one is right and the other wrong decide (McNemar 1947).
-
-    Parameters
-    ----------
-    predictions, others : Predictions
-        Of two classifiers on one dataset, in one order.
-
-    Returns
-    -------
-    Paired
-
-    Raises
-    ------
-    WiseftError
-        If the labels, or the classes and metric that were asked for, are not the same.
-
-    Examples
-    --------
-    >>> labels = torch.tensor([0, 1, 1, 0])
-    >>> perfect = Predictions(torch.eye(2)[labels], labels)
-    >>> always_1 = Predictions(torch.tensor([[0.0, 1.0]]).expand(4, 2), labels)
-    >>> found = paired(perfect, always_1)
-    >>> found.only_first, found.only_second, found.difference, found.p
-    (2, 0, 0.5, 0.5)
-
-    Explained in notebook 02_fine_tune.
-    """
-    if not torch.equal(predictions.labels, others.labels):
-        raise WiseftError(
-            f"the two were not predicted for the same images ({predictions.n} and {others.n}, other labels): "
-            "evaluate both on one dataset"
-        )
-    for name in ("class_subset", "class_groups"):
-        if getattr(predictions, name) != getattr(others, name):
-            raise WiseftError(f"the two choose among other classes ({name} differs): evaluate both on one dataset")
-    first, second = predictions.correct, others.correct
-    cells = (first & second, first & ~second, ~first & second, ~first & ~second)
-    return Paired(*(int(cell.sum()) for cell in cells))
 
 
 def decide(logits: Tensor, asked: Asked) -> Tensor:

@@ -14,13 +14,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError
-from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE, ROLES, SKY
+from wiseft_nb.intervals import Z
+from wiseft_nb.plots.style import BLUE, MARKERS, ORANGE, ROLES, SERIES, SKY
 from wiseft_nb.robustness import rows_of
 from wiseft_nb.robustness.tidy import check_columns
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch.utils.data import Dataset
+
+    from wiseft_nb.compare import Paired
 
 
 def plot_images(datasets: "dict[str, Dataset]", columns: int = 16, step: int = 1) -> tuple[Figure, Axes]:
@@ -62,40 +65,53 @@ def plot_history(history: Sequence[dict]) -> tuple[Figure, Axes]:
 
 
 def plot_change(
-    before: pd.Series, after: pd.Series, groups: Mapping[str, Sequence[str]], roles: tuple[str, str]
+    pairs: "Mapping[str, Paired]", groups: Mapping[str, Sequence[str]], roles: tuple[str, str]
 ) -> tuple[Figure, Axes]:
     """What a step changed on each dataset: an arrow from one accuracy to the other, by group, sorted by gain.
 
+    The bar at an arrow's head is the 95 % interval of the change, from the images on which the two differ.
+
     Parameters
     ----------
-    before, after : pandas.Series
-        Accuracies, fractions, indexed by dataset.
+    pairs : mapping of str to Paired
+        Dataset -> ``paired(after, before)``.
     groups : mapping of str to sequence of str
         Name -> datasets; each group is headed by its mean.
     roles : (str, str)
-        The two in the legend, keys of ``ROLES``.
+        The two in the legend, before and after, keys of ``ROLES``.
 
     Explained in notebook 02_fine_tune.
     """
-    gain, places, names, headings = after - before, [], [], []
+    rows = [
+        (100 * (pair.both + pair.only_second) / pair.n, 100 * (pair.both + pair.only_first) / pair.n, pair.n)
+        for pair in pairs.values()
+    ]
+    table = pd.DataFrame(rows, index=list(pairs), columns=["before", "after", "n"])
+    gain = table.after - table.before
+    error = pd.Series({name: 100 * Z * pair.standard_error for name, pair in pairs.items()})
+    places, names, headings = [], [], []
     for group, members in groups.items():
         start = len(places) + 1.2 * len(headings)
-        headings.append((start, f"{group}: {100 * gain[list(members)].mean():+.1f}"))
+        headings.append((start, f"{group}: {gain[list(members)].mean():+.1f}"))
         ordered = gain[list(members)].sort_values(ascending=False).index
         places += [start + 1 + i for i in range(len(ordered))]
         names += list(ordered)
     fig, ax = plt.subplots(figsize=(7, 0.36 * (len(names) + len(headings)) + 1.2), layout="constrained")
     for place, name in zip(places, names, strict=True):
-        ends = 100 * before[name], 100 * after[name]
+        ends = table.before[name], table.after[name]
         ax.annotate("", (ends[1], place), (ends[0], place), arrowprops=dict(arrowstyle="->", color="0.4", lw=1.2))
-        ax.text(max(ends) + 1.2, place, f"{ends[1] - ends[0]:+.1f}", va="center", fontsize=9)
-    for role, values, size in zip(roles, (before, after), (12, 7), strict=True):
-        ax.plot(100 * values[names], places, ls="none", ms=size, mec="white", label=role, **ROLES[role])
-    left = 100 * min(before[names].min(), after[names].min()) - 3
+        right = max(ends[0], ends[1] + error[name])
+        ax.text(right + 1.2, place, f"{gain[name]:+.1f}", va="center", fontsize=9)
+    table = table.loc[names]
+    ax.errorbar(table.after, places, xerr=error[names], fmt="none", ecolor=ROLES[roles[1]]["color"], elinewidth=1.5)
+    for role, values, size in zip(roles, (table.before, table.after), (12, 7), strict=True):
+        ax.plot(values, places, ls="none", ms=size, mec="white", label=role, **ROLES[role])
+    left = table[["before", "after"]].min(axis=None) - 3
     for place, text in headings:
         ax.text(left, place, text, weight="bold", va="center")
-    ax.set_yticks(places, names)
-    ax.set(xlabel="accuracy (%), and the change in points", xlim=(left - 1, 107), ylim=(max(places) + 0.8, -1))
+    ax.set_yticks(places, [f"{name} (n={n:,})" for name, n in table.n.items()])
+    ax.set(xlim=(left - 1, 107), ylim=(max(places) + 0.8, -1))
+    ax.set_xlabel("accuracy (%); numbers: the change in points; bars: its 95 % interval")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     sns.despine(ax=ax)
     return fig, ax
@@ -123,7 +139,7 @@ def plot_curves(
         rows = rows_of(table, name).sort_values("alpha")
         if rows.alpha.duplicated().any():
             raise WiseftError(f"{name} has more than one accuracy for one alpha: draw one sweep at a time")
-        colour = sns.color_palette("colorblind")[i % 10]
+        colour = SERIES[i % 10]
         ax.plot(
             rows.alpha,
             100 * rows.accuracy,

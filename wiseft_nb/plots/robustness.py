@@ -72,7 +72,7 @@ def plot_robustness(
     if rho:
         draw_rho(ax, baseline, path)
     ax.set(xlabel=axis_label(curve, reference), ylabel=axis_label(curve, shift))
-    ax.set_title(f"{shift}, R² = {baseline.r2:.2f}")
+    ax.set_title(f"{shift}, R² = {baseline.r2:.3f}")
     sns.despine(ax=ax)
     return fig, ax
 
@@ -246,7 +246,7 @@ def draw_line(ax: Axes, baseline: Baseline, color: tuple = GREY) -> None:
     grid = grid[(grid >= 0) & (grid <= 1)]
     inside = ~baseline.extrapolates(grid)
     about = ", two pieces" if baseline.knot is not None else ""
-    text = f"their line{about}, R² = {baseline.r2:.2f}"
+    text = f"line of standard models{about}, R² = {baseline.r2:.3f}"
     ax.plot(
         grid[inside], baseline.predict(grid[inside]), "--", color=color, lw=1.5, label=text, scalex=False, scaley=False
     )
