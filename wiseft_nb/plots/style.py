@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = sns.color_palette("colorblind")
 MARKERS = "osD^vPX*<>"
 # Datasets and groups of them, in order; the colours of the three main roles come last
-SERIES = (BROWN, SKY, GREEN, RED, PINK, GREY, YELLOW, BLUE, ORANGE, PURPLE)
+SERIES = (GREY, SKY, BROWN, RED, PINK, YELLOW, GREEN, BLUE, ORANGE, PURPLE)
 # One look for each role, in every figure
 ROLES = {
     "zero-shot": {"color": PURPLE, "marker": "*"},
