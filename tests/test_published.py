@@ -18,10 +18,10 @@ import statsmodels.api as sm
 from scipy.special import expit, logit
 
 from wiseft_nb import WiseftError, fit_baseline, plot_robustness
+from wiseft_nb.analyse.chord import below_chord
 from wiseft_nb.plots import add_model, labels_of, plot_models, save_figure
 from wiseft_nb.plots.explorer import EVERYTHING, FULL, SUBSET, robustness_explorer
 from wiseft_nb.robustness import (
-    below_chord,
     effective_robustness,
     fit_table,
     relative_robustness,

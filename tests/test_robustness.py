@@ -19,8 +19,9 @@ from wiseft_nb import (
     mean_of_shifts,
     relative_robustness,
 )
+from wiseft_nb.analyse.chord import below_chord
 from wiseft_nb.make.standard_models import all_models
-from wiseft_nb.robustness import below_chord, side_by_side, with_intervals
+from wiseft_nb.robustness import side_by_side, with_intervals
 
 settings.register_profile("steady", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("steady")

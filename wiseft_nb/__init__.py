@@ -38,6 +38,7 @@ _ROOMS = {
         "standard_by_testbed_rule",
     ),
     "robustness.published": ("own_model", "published", "published_tables"),
+    "analyse.chord": ("chord_dip",),
     "plots": (
         "add_curve",
         "add_model",

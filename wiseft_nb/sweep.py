@@ -21,7 +21,7 @@ from wiseft_nb.engine.nested import Batch, split
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.evaluate import decide
 from wiseft_nb.interpolate import as_alphas, check_pair, mix_into
-from wiseft_nb.intervals import mean_interval
+from wiseft_nb.intervals import Z, mean_interval
 from wiseft_nb.metrics import accuracy
 from wiseft_nb.models.checks import check_classes, check_same_inputs, fingerprint_input
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier, check_classifier
@@ -42,6 +42,7 @@ def sweep(
     cache: bool = False,
     compute: Compute = EXACT,
     workers: int | None = None,
+    chord: bool = False,
 ) -> pd.DataFrame:
     """Accuracy of the interpolated classifier on the reference and every shift, for every alpha.
 
@@ -69,6 +70,9 @@ def sweep(
         Reduced precision and the like, for speed.
     workers : int, optional
         Processes that read images ahead.
+    chord : bool
+        Whether to add ``chord_error``, for ``chord_dip``: the standard error of the accuracy minus the chord's
+        (equation 2), image by image. 0 and 1 must be among the alphas.
 
     Returns
     -------
@@ -85,6 +89,8 @@ def sweep(
     Explained in notebook 03_interpolate.
     """
     alphas = as_alphas(alphas)
+    if chord and not {0, 1} <= set(alphas):
+        raise WiseftError(f"a chord needs both its ends, and the alphas are {alphas}: add 0 and 1")
     check_classifier(zero_shot, fine_tuned)
     check_pair(zero_shot, fine_tuned)
     check_classes(zero_shot, benchmark)
@@ -109,7 +115,32 @@ def sweep(
             right[name] = np.stack([(said[alpha] == labels).numpy() for alpha in alphas], axis=1)
     for name, names in (groups or {}).items():
         rows += mean_rows(name, {of: right[of] for of in names}, datasets, alphas)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.assign(chord_error=chord_errors(right, groups or {}, datasets, alphas)) if chord else table
+
+
+def chord_errors(
+    right: Mapping[str, np.ndarray],
+    groups: Mapping[str, Sequence[str]],
+    datasets: Mapping[str, Dataset],
+    alphas: Sequence[float],
+) -> np.ndarray:
+    """Standard error of accuracy minus chord, for every dataset and then group: an array of rows of a sweep.
+
+    NaN where the metric is another: it is no mean over images.
+    """
+    ends = [list(alphas).index(end) for end in (0, 1)]
+    above = {name: found - found[:, ends] @ np.array([1 - np.array(alphas), alphas]) for name, found in right.items()}
+    errors = [
+        gaps.std(axis=0) / len(gaps) ** 0.5
+        if asked_of(datasets[name]).metric is accuracy
+        else np.full(len(alphas), np.nan)
+        for name, gaps in above.items()
+    ]
+    for names in groups.values():
+        low, high = mean_interval([above[name] for name in names], [source_of(datasets[name]) for name in names])
+        errors.append((high - low) / (2 * Z))
+    return np.concatenate(errors)
 
 
 def predict_path(

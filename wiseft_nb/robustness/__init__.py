@@ -13,7 +13,6 @@ from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.baseline import SCALES, Baseline, fit_baseline
 from wiseft_nb.robustness.points import (
     MEAN,
-    below_chord,
     effective_robustness,
     fit_table,
     mean_of_shifts,
@@ -26,7 +25,6 @@ __all__ = [
     "MEAN",
     "SCALES",
     "Baseline",
-    "below_chord",
     "check_axis",
     "check_fractions",
     "effective_robustness",

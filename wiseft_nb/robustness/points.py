@@ -1,4 +1,4 @@
-"""How far accuracies lie from the line of standard models, from where one started, from their chord; their mean.
+"""How far accuracies lie from the line of standard models, from where one started; their mean.
 
 Explained in notebook 05_redraw_the_paper.
 """
@@ -15,6 +15,7 @@ from wiseft_nb.intervals import MEAN, Z
 from wiseft_nb.robustness.baseline import Baseline, fit_baseline
 from wiseft_nb.robustness.tidy import check_columns, check_fractions, joined, matched, rows_of
 
+TIDY = ("dataset", "accuracy", "n", "low", "high")
 POINT = ("x", "x_low", "x_high", "y", "y_low", "y_high")
 
 
@@ -150,36 +151,6 @@ def relative_robustness(
     return pd.DataFrame({"tau": accuracy - start, "tau_low": ends[:, 0], "tau_high": ends[:, 1]})
 
 
-def below_chord(table: pd.DataFrame, run: list[str], tolerance: float = 0.001) -> pd.DataFrame:
-    """Where a path lies below its chord: equation 2 of Wortsman et al. 2022, violated.
-
-    The equation: accuracy(alpha) >= (1 - alpha) accuracy(0) + alpha accuracy(1).
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        Tidy sweeps, each with alpha 0 and 1.
-    run : list of str
-        Columns that tell sweeps apart.
-    tolerance : float
-        Accuracy below the chord that is forgiven; published figures are rounded to 0.001.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Every row of ``table`` that can be checked, with chord, gap (accuracy - chord) and violated.
-    """
-    keys = [*run, "dataset"]
-    check_columns(table, [*keys, "alpha", "accuracy"], "give tidy sweeps, and the columns that tell them apart")
-    if table.duplicated([*keys, "alpha"]).any():
-        raise WiseftError(f"{run} do not tell the sweeps apart: some alpha occurs twice; name a finer run")
-    ends = [table[table.alpha == end].set_index(keys).accuracy.rename(f"end_{end}") for end in (0, 1)]
-    both = table.join(ends[0], on=keys, how="inner").join(ends[1], on=keys, how="inner")
-    chord = (1 - both.alpha) * both.end_0 + both.alpha * both.end_1
-    gap = both.accuracy - chord
-    return both.drop(columns=["end_0", "end_1"]).assign(chord=chord, gap=gap, violated=gap < -tolerance - 1e-9)
-
-
 def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
     """The mean accuracy over shifts, for every other column (such as alpha or model).
 
@@ -206,10 +177,10 @@ def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
 
     Explained in notebook 03_interpolate.
     """
-    check_columns(table, ["dataset", "accuracy", "n", "low", "high"], "give a tidy one")
+    check_columns(table, TIDY, "give a tidy one")
     shifts = check_shifts(shifts, set(table.dataset))
     chosen = table[table.dataset.isin(shifts)]
-    keys = [c for c in table.columns if c not in ("dataset", "accuracy", "n", "low", "high")]
+    keys = [c for c in table.columns if c not in (*TIDY, "chord_error")]
     groups = chosen.groupby(keys or (lambda row: 0), sort=False, dropna=False)
     group = groups.ngroup()
     check_complete(chosen, group, keys, shifts)
@@ -218,7 +189,7 @@ def mean_of_shifts(table: pd.DataFrame, shifts: Iterable[str]) -> pd.DataFrame:
     variance = (chosen.accuracy * (1 - chosen.accuracy) / chosen.n.astype(float)).groupby(group).sum().to_numpy()
     margin = Z * np.sqrt(variance) / len(shifts)
     mean = mean.assign(low=(mean.accuracy - margin).clip(0, 1), high=(mean.accuracy + margin).clip(0, 1))
-    return mean[table.columns]
+    return mean[[column for column in table.columns if column != "chord_error"]]
 
 
 def check_shifts(shifts: Iterable[str], known: set[str]) -> list[str]:
