@@ -77,6 +77,11 @@ class Predictions:
         """Whether each image was classified correctly, bool ``(n,)``."""
         return self.predicted == self.labels
 
+    @property
+    def choices(self) -> Tensor:
+        """Logits of the labels that the dataset asks for alone: ``(n, labels)``."""
+        return narrow(self.logits, Asked(self.class_subset, self.class_groups))
+
     def accuracy(self) -> float:
         """Fraction correct, in [0, 1]."""
         return self.correct.double().mean().item()
@@ -92,15 +97,17 @@ class Predictions:
 
 def decide(logits: Tensor, asked: Asked) -> Tensor:
     """The predicted class of each row, among those that are asked for."""
+    best = narrow(logits, asked).argmax(1)
+    return best if asked.class_subset is None else torch.tensor(asked.class_subset)[best]
+
+
+def narrow(logits: Tensor, asked: Asked) -> Tensor:
+    """Logits of what is asked for alone: a column a label, the largest of its classes."""
     check_logits(logits)
     if asked.class_groups is not None:
         never = torch.full((len(logits),), -torch.inf)  # a label without any class
-        best = [logits[:, list(group)].amax(1) if group else never for group in asked.class_groups]
-        return torch.stack(best, dim=1).argmax(1)
-    if asked.class_subset is None:
-        return logits.argmax(1)
-    subset = torch.tensor(asked.class_subset)
-    return subset[logits[:, subset].argmax(1)]
+        return torch.stack([logits[:, list(g)].amax(1) if g else never for g in asked.class_groups], dim=1)
+    return logits if asked.class_subset is None else logits[:, list(asked.class_subset)]
 
 
 def evaluate(

@@ -179,11 +179,12 @@ def main(benchmark: Benchmark | None = None) -> None:
         right = correct(fit(model, benchmark.train), benchmark.test_sets)
         table = pd.concat([table[table.model != model.name], rows(model, right)])
         bits[model.name] = np.packbits(np.concatenate(list(right.values())))
-        table.round(6).to_csv(TABLE.with_suffix(".tmp"), index=False)
-        with ANSWERS.with_suffix(".tmp").open("wb") as file:
+        drafts = [path.with_name(f"{path.name}.tmp") for path in (TABLE, ANSWERS)]
+        table.round(6).to_csv(drafts[0], index=False)
+        with drafts[1].open("wb") as file:
             np.savez_compressed(file, **bits)
-        for path in (TABLE, ANSWERS):
-            os.replace(path.with_suffix(".tmp"), path)
+        for draft, path in zip(drafts, (TABLE, ANSWERS), strict=True):
+            os.replace(draft, path)
 
 
 if __name__ == "__main__":
