@@ -3,12 +3,13 @@
 import copy
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy.stats import entropy
 from sklearn.metrics import cohen_kappa_score, log_loss
 
-from wiseft_nb import Predictions, WiseftError, evaluate, wise_ft
+from wiseft_nb import ImageClassifier, Predictions, WiseftError, evaluate, load_standard_models, wise_ft
 from wiseft_nb.analyse.calibration import (
     at_temperature,
     calibration_error,
@@ -20,6 +21,8 @@ from wiseft_nb.analyse.calibration import (
 from wiseft_nb.analyse.disagreement import margins, outcomes, overrides
 from wiseft_nb.analyse.diversity import cka_complement, diversity, kappa_complement, mean_kl, prediction_diversity
 from wiseft_nb.analyse.landscape import landscape, moved, plane
+from wiseft_nb.analyse.permute import permute_channels
+from wiseft_nb.analyse.slices import load_standard_answers, slice_accuracies
 
 N, CLASSES = 400, 5
 
@@ -248,3 +251,46 @@ def test_every_part_moved_by_its_share(zero_shot, fine_tuned):
     found = moved(zero_shot, fine_tuned, depth=1).loc["classification_head"]
     assert found.distance == pytest.approx((head.square().sum() + bias.square().sum()).sqrt().item())
     assert found.relative == pytest.approx(found.distance / float(zero_shot.classification_head.weight.double().norm()))
+
+
+# ---------------------------------------------------------------------------------- twins and slices
+
+
+def test_permuted_channels_are_the_same_function_from_far_away(zero_shot, fine_tuned, tiny):
+    before = flat(fine_tuned)
+    twin = permute_channels(fine_tuned, seed=1)
+    found, expected = (evaluate(model, tiny.shifts["pose"]).logits for model in (twin, fine_tuned))
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
+    distance, step = ((flat(model) - flat(zero_shot)).norm() for model in (twin, fine_tuned))
+    assert distance > 5 * step and torch.equal(before, flat(fine_tuned))
+    assert torch.equal(flat(permute_channels(fine_tuned, seed=1)), flat(twin))
+    assert flat(twin).sort().values.equal(before.sort().values), "the same numbers in another order"
+
+
+def test_an_encoder_without_such_blocks_is_refused():
+    plain = ImageClassifier(torch.nn.Identity(), torch.nn.Linear(4, 2), class_names=["a", "b"])
+    with pytest.raises(WiseftError, match="no bottleneck blocks"):
+        permute_channels(plain)
+
+
+def test_the_answers_of_standard_models_are_those_of_their_table():
+    answers, table = load_standard_answers(), load_standard_models().set_index(["model", "dataset"])
+    for name, right in answers.items():
+        for model, accuracy in right.mean().items():
+            assert accuracy == pytest.approx(table.accuracy[model, name], abs=1e-6)
+    assert len(answers) == table.index.get_level_values("dataset").nunique() == 12
+
+
+def test_slices_are_counted_image_by_image():
+    right = pd.DataFrame({"a": [True, False, True, True], "b": [False, False, True, False]})
+    table = slice_accuracies(right, {"first two": np.array([1, 1, 0, 0], bool), "all": np.ones(4, bool)})
+    found = table.set_index(["dataset", "model"])
+    assert found.accuracy["first two", "a"] == 0.5 and found.accuracy["first two", "b"] == 0
+    assert found.n["first two", "a"] == 2 and found.accuracy["all", "a"] == 0.75
+    for bad, message in (
+        (np.zeros(4, bool), "no image"),
+        (np.ones(3, bool), r"expected bool \(4,\)"),
+        ([0, 1], "bool"),
+    ):
+        with pytest.raises(WiseftError, match=message):
+            slice_accuracies(right, {"bad": bad})
