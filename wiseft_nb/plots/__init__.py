@@ -8,6 +8,8 @@ Explained in notebooks 04_measure_robustness and 05_redraw_the_paper.
 
 from wiseft_nb.plots.axes import draw_points, labels_of, scale_axes
 from wiseft_nb.plots.basic import plot_answers, plot_change, plot_curves, plot_heat, plot_history, plot_images
+from wiseft_nb.plots.methods import plot_over_curve
+from wiseft_nb.plots.pairs import plot_pairs
 from wiseft_nb.plots.robustness import (
     add_curve,
     add_model,
@@ -61,6 +63,8 @@ __all__ = [
     "plot_history",
     "plot_images",
     "plot_models",
+    "plot_over_curve",
+    "plot_pairs",
     "plot_robustness",
     "plot_schematic",
     "rows_of",

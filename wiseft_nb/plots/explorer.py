@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.plots import plot_models
-from wiseft_nb.plots.style import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE, RED, SKY
+from wiseft_nb.plots.style import BLUE, BROWN, GREEN, GREY, ORANGE, PINK, PURPLE, RED, SKY, YELLOW
 from wiseft_nb.robustness import Baseline, fit_table
 from wiseft_nb.robustness.points import MEAN
 
@@ -28,17 +28,22 @@ ElementTree.register_namespace("", SVG)
 ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
 KNOT = 0.7613  # ImageNet-A was filtered with a ResNet-50 of this ImageNet accuracy
 
-LOOKS = {  # group -> colour, marker size: eight that differ, the few large
+LOOKS = {  # group -> colour, marker size: all differ, the few large
     "standard models": (GREY, 20),
     "testbed, more data": (SKY, 26),
     "testbed, robustness interventions": (GREEN, 26),
     "zero-shot CLIP models": (PURPLE, 34),
+    "LAION's scaling runs": (YELLOW, 30),
+    "MobileCLIP and MobileCLIP2": (PINK, 46),
+    "PE-Core": ("0.25", 60),
     "CLIP fine-tuned, timm": (ORANGE, 30),
     "fine-tunings of one CLIP": (BROWN, 22),
     "soups of them": (RED, 110),
     "the paper's WiSE-FT curves": (BLUE, 22),
     "your own": ("black", 130),
 }
+
+NEW = ("LAION's scaling runs", "MobileCLIP and MobileCLIP2", "PE-Core")  # outlined, and above the others
 
 
 class RobustnessExplorer(widgets.VBox):
@@ -165,13 +170,17 @@ def only_layer(text: str, group: str) -> str:
 
 
 def static_twin(
-    groups: dict[str, pd.DataFrame], shift: str = MEAN, reference: str = "ImageNet", scale: str = "logit"
+    groups: dict[str, pd.DataFrame],
+    shift: str = MEAN,
+    reference: str = "ImageNet",
+    scale: str = "logit",
+    at_least: float = 0.0,
 ) -> Figure:
-    """The frame that the menus begin with, as an ordinary figure."""
+    """One frame as an ordinary figure; models with a lower reference accuracy than ``at_least`` are not drawn."""
     if shift not in set(next(iter(groups.values())).dataset):
         raise unknown("shift", shift, set(next(iter(groups.values())).dataset))
     line = standard_line(groups, shift, reference, scale)
-    fig, ax = plot_models(groups, shift, reference, line, scale, intervals=False)
+    fig, ax = plot_models(groups, shift, reference, line, scale, at_least, intervals=False)
     tell_apart(ax)
     return fig
 
@@ -179,7 +188,10 @@ def static_twin(
 def tell_apart(ax: Axes) -> None:
     """Each group of models in a colour of its own, few ones large, the legend beside the plot."""
     for dots in ax.collections:
-        if hasattr(dots, "names") and (look := LOOKS.get(dots.get_label().rpartition(" (")[0])):
-            dots.set_facecolor(look[0])
-            dots.set_sizes([look[1]])
+        name = dots.get_label().rpartition(" (")[0]
+        if hasattr(dots, "names") and name in LOOKS:
+            dots.set_facecolor(LOOKS[name][0])
+            dots.set_sizes([LOOKS[name][1]])
+            if name in NEW:
+                dots.set(edgecolor="black", zorder=4)
     ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

@@ -115,7 +115,8 @@ def plot_models(
     if not points:
         raise WiseftError(f"no group of models has both {reference!r} and {shift!r}")
     scale_axes(ax, scale, pd.concat(points.values()))
-    for i, (name, models) in enumerate(points.items()):
+    for name, models in points.items():
+        i = list(groups).index(name)  # a group keeps its colour and marker from figure to figure
         colour = (
             GREY if name.startswith("standard") else [c for c in sns.color_palette("colorblind") if c != GREY][i % 9]
         )
@@ -123,7 +124,7 @@ def plot_models(
             draw_points(ax, models, fmt="none", color=colour, alpha=0.5)
         style = dict(s=26, lw=0.4, edgecolor="white", zorder=3)
         dots = ax.scatter(
-            models.x, models.y, marker=MARKERS[i % 10], color=colour, label=f"{name} ({len(models)})", **style
+            models.x, models.y, marker=MARKERS[i % len(MARKERS)], color=colour, label=f"{name} ({len(models)})", **style
         )
         dots.set_gid(f"models-{i}")
         dots.names = [f"{label}: {100 * x:.1f} → {100 * y:.1f} %" for label, x, y in models[["x", "y"]].itertuples()]

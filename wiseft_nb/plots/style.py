@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, YELLOW, SKY = sns.color_palette("colorblind")
-MARKERS = "osD^vPX*<>"
+MARKERS = "osD^vPX*<>ph"
 # Datasets and groups of them, in order; the colours of the three main roles come last
 SERIES = (GREY, SKY, BROWN, RED, PINK, YELLOW, GREEN, BLUE, ORANGE, PURPLE)
 # One look for each role, in every figure

@@ -151,7 +151,10 @@ def model_groups() -> dict[str, pd.DataFrame]:
     Returns
     -------
     dict
-        Name of a group -> tidy table with low and high. The standard models come first.
+        Name of a group -> tidy table with low and high. The standard models come first. Nine of LAION's
+        scaling runs stand among the zero-shot CLIP models too; PE-Core has no figures for R and Sketch.
+
+    Explained in notebook 05_redraw_the_paper.
     """
     testbed = with_mean(published("testbed"))
     standard = standard_by_testbed_rule(testbed)
@@ -159,11 +162,15 @@ def model_groups() -> dict[str, pd.DataFrame]:
     timm = published("timm")
     runs = with_mean(published("fine_tuned_clip_b32_runs"))
     sweeps = with_mean(published("paper_alpha_sweeps"))
+    newer = with_mean(published("newer_zero_shot", details=True))
     return {
         "standard models": standard,
         "testbed, more data": rest[rest.method == "more data"],
         "testbed, robustness interventions": rest[rest.method.str.startswith("robustness")],
         "zero-shot CLIP models": with_mean(published("open_clip_zero_shot")),
+        "LAION's scaling runs": newer[newer.family == "LAION scaling laws"],
+        "MobileCLIP and MobileCLIP2": newer[newer.family.str.startswith("MobileCLIP")],
+        "PE-Core": newer[newer.family == "PE-Core"],
         "CLIP fine-tuned, timm": with_mean(timm[timm.method.str.startswith("fine-tuned CLIP")]),
         "fine-tunings of one CLIP": runs[runs.method == "end-to-end"],
         "soups of them": runs[runs.method != "end-to-end"],
