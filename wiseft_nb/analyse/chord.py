@@ -96,5 +96,5 @@ def chord_dip(table: pd.DataFrame, run: Sequence[str] = ()) -> pd.DataFrame:
         raise WiseftError(f"{what} has no path to judge: give alphas 0, 1 and at least one between them")
     lowest = inner.loc[inner.groupby(keys, sort=False).gap.idxmin(), [*keys, "alpha", "gap"]]
     errors = inner.chord_error.loc[lowest.index] if "chord_error" in inner else np.nan
-    found = lowest.assign(chord_dip=(-lowest.gap).clip(lower=0), standard_error=errors).reset_index(drop=True)
+    found = lowest.assign(chord_dip=lowest.gap.clip(upper=0).abs(), standard_error=errors).reset_index(drop=True)
     return found[[*keys, "chord_dip", "alpha", "gap", "standard_error"]]

@@ -1,4 +1,4 @@
-"""Further exercises of notebook 06_see_why_it_works: agreement, calibration.
+"""A further exercise of notebook 06_see_why_it_works: calibration.
 
 Explained in notebook 06_see_why_it_works.
 """
@@ -10,54 +10,6 @@ import torch
 from torch import Tensor
 
 from wiseft_nb.course.exercises.exercise import Exercise
-
-
-def kappa_distance(first: Tensor, second: Tensor) -> float:
-    """1 - Cohen's kappa of two int tensors (n,) of predicted classes; 0.0 where they never differ."""
-    differ = (first != second).double().mean().item()
-    classes = torch.cat([first, second]).unique().tolist()
-    by_chance = sum((first == c).double().mean().item() * (second == c).double().mean().item() for c in classes)
-    return differ / (1 - by_chance) if differ else 0.0
-
-
-def examine_kappa_distance(answer: Callable) -> None:
-    rng = torch.Generator().manual_seed(1)
-    first = torch.multinomial(torch.tensor([0.7, 0.2, 0.1]), 300, replacement=True, generator=rng)
-    second = torch.where(torch.rand(300, generator=rng) < 0.8, first, torch.randint(3, (300,), generator=rng))
-    expected, found = kappa_distance(first, second), float(answer(first.clone(), second.clone()))
-    differ = (first != second).double().mean().item()
-    assert abs(found - differ) > 1e-6, (
-        "that is how often they differ; divide by how often chance would make them differ"
-    )
-    assert abs(found - (1 - expected)) > 1e-6, "that is kappa itself; its complement is asked for, 1 - kappa"
-    uniform = differ / (1 - 1 / 3)
-    assert abs(found - uniform) > 1e-6, "chance knows each model's own class frequencies, they are not 1 / classes"
-    assert abs(found - expected) < 1e-6, f"expected {expected:.4f}, got {found:.4f}"
-    constant = torch.zeros(10, dtype=torch.long)
-    try:
-        nothing = float(answer(constant, constant))
-    except ZeroDivisionError:
-        nothing = math.nan
-    assert nothing == 0, "two that name one class only never differ: 0.0 is expected, without a division by zero"
-
-
-def kappa_without_chance(first: Tensor, second: Tensor) -> float:
-    return (first != second).double().mean().item()
-
-
-def kappa_itself(first: Tensor, second: Tensor) -> float:
-    return 1 - kappa_distance(first, second)
-
-
-def kappa_of_uniform_chance(first: Tensor, second: Tensor) -> float:
-    return (first != second).double().mean().item() / (1 - 1 / 3)
-
-
-def kappa_that_divides_by_zero(first: Tensor, second: Tensor) -> float:
-    differ = (first != second).double().mean().item()
-    classes = torch.cat([first, second]).unique().tolist()
-    by_chance = sum((first == c).double().mean().item() * (second == c).double().mean().item() for c in classes)
-    return differ / (1 - by_chance)
 
 
 def calibration_gap(sure: Tensor, right: Tensor, bins: int) -> float:
@@ -129,32 +81,6 @@ def gap_that_loses_the_certain(sure: Tensor, right: Tensor, bins: int) -> float:
 
 EXERCISES: dict[str, Exercise] = {
     "06.3": Exercise(
-        title="agreement that chance does not explain",
-        minutes=15,
-        difficulty=3,
-        task=(
-            "Two models named a class for each of the same images, `first` and `second`, int tensors `(n,)`. Write "
-            "`kappa_distance(first, second)`: how often they differ, divided by how often two would that answer independently "
-            "of each other, each with its own class frequencies. Where they never differ it is `0.0`."
-        ),
-        hints=(
-            "Two that answer independently agree on class c with probability (frequency of c in one) times (in the other).",
-            "`1 - sum over c of p_c q_c` is how often chance makes them differ.",
-        ),
-        reference=kappa_distance,
-        why=(
-            "It is 1 - Cohen's kappa. Two models that call nearly everything a 1 agree often, and it says nothing: chance "
-            "knows that."
-        ),
-        test=examine_kappa_distance,
-        wrong=(
-            (kappa_without_chance, "how often they differ"),
-            (kappa_itself, "its complement"),
-            (kappa_of_uniform_chance, "own class frequencies"),
-            (kappa_that_divides_by_zero, "division by zero"),
-        ),
-    ),
-    "06.4": Exercise(
         title="as often right as it says",
         minutes=15,
         difficulty=4,
