@@ -9,7 +9,8 @@ from PIL import Image
 
 from wiseft_nb import WiseftError, load_benchmark, load_clip
 from wiseft_nb.benchmarks.cifar.stand_in import pictures, write_stand_in
-from wiseft_nb.models.stand_in import write_tiny_clip
+from wiseft_nb.benchmarks.own.write import write_folder
+from wiseft_nb.models.stand_in import Letters, tokenise, write_tiny_clip
 
 
 def test_what_was_written_is_what_is_read(tmp_path):
@@ -47,3 +48,26 @@ def test_the_tiny_clip_is_its_seeds_and_leaves_torchs_generator_alone(tmp_path):
         1,
         64,
     )
+
+
+def test_the_text_model_is_called_as_those_of_hugging_face():
+    batch = {name: torch.stack([tokenise(t)[name] for t in ("one", "a longer text")]) for name in tokenise("one")}
+    assert list(batch) == ["input_ids", "attention_mask"] and batch["input_ids"].shape == (2, 40)
+    assert batch["attention_mask"].sum(1).tolist() == [1, 11] and not batch["input_ids"][0, 1:].any()
+    assert Letters()(**batch).last_hidden_state.shape == (2, 40, 32)
+    assert torch.equal(tokenise("same")["input_ids"], tokenise("same")["input_ids"])
+
+
+def test_a_folder_written_is_the_benchmark_read_and_nothing_else_is_deleted(tmp_path, benchmark):
+    parts = {"train": benchmark.train, "test": benchmark.reference, "shifts/poster": benchmark.shifts["posters"]}
+    for count in (70, 60):  # the second time over the first
+        folder = write_folder(tmp_path / "own", parts, benchmark.class_names, images=count)
+    own = load_benchmark(folder)
+    assert len(own.train) + len(own.val) == len(own.reference) == len(own.shifts["poster"]) == 60
+    read = {np.asarray(image).tobytes(): own.class_names[label] for image, label in own.reference}
+    first = [benchmark.reference[i] for i in range(60)]
+    assert read == {np.asarray(image).tobytes(): benchmark.class_names[label] for image, label in first}
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(WiseftError, match="notes.txt"):
+        write_folder(folder, parts, benchmark.class_names)
+    assert (folder / "notes.txt").exists() and len(list(folder.rglob("*.png"))) == 180
