@@ -14,7 +14,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wiseft_nb import WiseftError, evaluate, fine_tune, wise_ft
-from wiseft_nb.analyse.averages import Follow, beta_weights, ema_weights, running_average
+from wiseft_nb.analyse.averages import Follow, beta_weights, debias, ema_weights, running_average
 from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds
 from wiseft_nb.analyse.ensembles import compare_spaces, departure_from_line, output_ensemble, predict_along
 from wiseft_nb.analyse.per_image import (
@@ -284,7 +284,10 @@ def test_debiased_ema_and_theta_0_interpolate_to_the_biased_one():
         mu = decay * mu + (1 - decay) * theta
     alpha = 1 - decay**30
     mixed = interpolate({"w": thetas[0]}, {"w": mu / (1 - decay**30)}, alpha)["w"]
-    assert (mixed - ema_weights(30, decay) @ thetas).abs().max() < 1e-14
+    biased = ema_weights(30, decay) @ thetas
+    assert (mixed - biased).abs().max() < 1e-14
+    found = debias({"w": thetas[0], "n": torch.tensor(1)}, {"w": biased, "n": torch.tensor(5)}, decay, 30)
+    assert (found["w"] - mu / (1 - decay**30)).abs().max() < 1e-13 and found["n"] == 5
 
 
 def test_torch_averaged_model_that_sees_theta_0_first_is_the_biased_one():
@@ -310,7 +313,7 @@ def test_beta_weights_are_a_u_that_is_even():
     arcsine = 1 / np.sqrt(u * (1 - u))  # the law of Beta(1/2, 1/2)
     assert np.allclose(weights, arcsine / arcsine.sum())
     assert torch.allclose(beta_weights(9, 1.0), torch.full((10,), 0.1).double())
-    for bad in (lambda: beta_weights(9, 0.0), lambda: ema_weights(9, 1.0)):
+    for bad in (lambda: beta_weights(9, 0.0), lambda: ema_weights(9, 1.0), lambda: debias({}, {}, 0.9, 0)):
         with pytest.raises(WiseftError, match="expected a number"):
             bad()
 

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from wiseft_nb.engine.nested import Batch
 from wiseft_nb.engine.training import CrossEntropy, Objective
 from wiseft_nb.errors import WiseftError
+from wiseft_nb.interpolate import StateDict, check_endpoints
 
 Average = Callable[[list[Tensor], list[Tensor], Tensor], None]
 
@@ -69,6 +70,37 @@ def running_average(weights: Tensor) -> Average:
         torch._foreach_lerp_(list(averaged), list(current), shares[int(seen)])
 
     return average
+
+
+def debias(theta_0: StateDict, ema: StateDict, decay: float, steps: int) -> dict[str, Tensor]:
+    """Take theta_0 out of an exponential moving average that began at it.
+
+    What is left is the debiased average mu / (1 - decay ** steps) of Wortsman et al. 2022, appendix C.3.2:
+    interpolating from theta_0 to it with alpha = 1 - decay ** steps gives ``ema`` back.
+
+    Parameters
+    ----------
+    theta_0, ema : mapping of str to Tensor
+        State dicts of one architecture; integer tensors are taken from ``ema``.
+    decay : float
+        In [0, 1).
+    steps : int
+        1 or more.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    if not (0 <= decay < 1 and steps >= 1):
+        raise WiseftError(f"decay is {decay} and steps {steps}: expected a number in [0, 1), and 1 or more")
+    check_endpoints(theta_0, ema)
+    left = decay**steps
+    return {
+        name: (mean - left * theta_0[name]) / (1 - left) if mean.is_floating_point() else mean.clone()
+        for name, mean in ema.items()
+    }
 
 
 @dataclass
