@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wiseft_nb import WiseftError, evaluate, fine_tune, wise_ft
 from wiseft_nb.analyse.averages import Follow, beta_weights, debias, ema_weights, running_average
-from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds
+from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds, seeds_table
 from wiseft_nb.analyse.ensembles import compare_spaces, departure_from_line, output_ensemble, predict_along
 from wiseft_nb.analyse.per_image import (
     FailureSet,
@@ -401,6 +401,17 @@ def test_seeds_and_images_both_widen_the_interval():
     assert wider[2] - wider[0] == pytest.approx(np.hypot(high - mean, 0.03))
     with pytest.raises(WiseftError, match="no spread"):
         over_seeds(rows[:1])
+
+
+def test_a_table_over_seeds_has_a_row_a_group():
+    rows = pd.DataFrame({"seed": [0, 1] * 2, "alpha": [0.5, 0.5, 1.0, 1.0], "value": [0.1, 0.3, 0.5, 0.5]})
+    rows = rows.assign(method="m", low=np.nan, high=np.nan)
+    table = seeds_table(rows, "alpha")
+    assert table["mean"].tolist() == [pytest.approx(0.2), 0.5] and table.least[0.5] == 0.1 and table.most[0.5] == 0.3
+    assert (table.low[1.0], table.high[1.0]) == (0.5, 0.5)
+    assert seeds_table(rows, ["method", "alpha"]).index.tolist() == [("m", 0.5), ("m", 1.0)]
+    with pytest.raises(WiseftError, match="stands twice"):
+        seeds_table(rows, "method")
 
 
 def test_predictions_of_a_subset_go_through_the_same_functions(two):

@@ -1,4 +1,6 @@
-"""Why averaging weights works, and what else could be averaged: functions that return tables.
+"""What predictions and weights of two endpoints tell: small functions that return tables, one subject a module.
 
-Explained in notebook 07_compare_ensembles.
+Nothing is imported here, so that a table needs no torch.
+
+Explained in notebooks 06_see_why_it_works and 07_compare_ensembles.
 """

@@ -131,6 +131,38 @@ def over_seeds(rows: pd.DataFrame) -> tuple[float, float, float]:
     return float(mean), mean - half, mean + half
 
 
+def seeds_table(rows: pd.DataFrame, by: str | list[str]) -> pd.DataFrame:
+    """``over_seeds`` for each group of rows.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        seed, value, low, high, and the columns to group by; one row a seed in each group.
+    by : str or list of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by the groups, in their order: mean, low, high, least and most (the lowest and the highest seed).
+
+    Raises
+    ------
+    WiseftError
+        If a seed stands twice in a group: then the columns to group by do not tell its rows apart.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    found = {}
+    for key, group in rows.groupby(by, sort=False, dropna=False):
+        if group.seed.duplicated().any():
+            raise WiseftError(
+                f"seed {group.seed[group.seed.duplicated()].iloc[0]} stands twice in {key}: group by more columns"
+            )
+        found[key] = (*over_seeds(group), group.value.min(), group.value.max())
+    table = pd.DataFrame(found, index=["mean", "low", "high", "least", "most"]).T
+    return table.rename_axis(by) if isinstance(by, list) else table.rename_axis(index=by)
+
+
 def accuracy_of(names: Sequence[str], column: int = 0) -> Statistic:
     """Mean accuracy over datasets of one classifier, as a statistic."""
     return lambda found: np.mean([found[name][:, column] for name in names], axis=0)
