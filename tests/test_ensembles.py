@@ -345,6 +345,9 @@ def test_each_weight_comes_from_one_end_and_their_share_is_alpha():
     assert not torch.equal(mixed["w"], random_interpolation(theta_0, theta_1, 0.3, seed=1)["w"])
     assert torch.equal(random_interpolation(theta_0, theta_1, 0.0)["w"], theta_0["w"])
     assert torch.equal(random_interpolation(theta_0, theta_1, 1.0)["w"], theta_1["w"])
+    many = [{str(i): torch.full((3,), value) for i in range(400)} for value in (0.0, 1.0)]
+    whole = torch.stack(list(random_interpolation(*many, 0.3, whole_tensors=True).values()))
+    assert (whole == whole[:, :1]).all() and whole.mean().item() == pytest.approx(0.3, abs=4 * (0.21 / 400) ** 0.5)
     with pytest.raises(WiseftError, match="probability"):
         random_interpolation(theta_0, theta_1, 1.2)
     with pytest.raises(WiseftError, match="one architecture"):

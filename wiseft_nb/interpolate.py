@@ -77,7 +77,9 @@ def interpolated(theta_0: StateDict, theta_1: StateDict, alpha: float) -> Iterat
             yield name, (1 - alpha) * zero_shot + alpha * fine_tuned
 
 
-def random_interpolation(theta_0: StateDict, theta_1: StateDict, alpha: float, seed: int = 0) -> dict[str, Tensor]:
+def random_interpolation(
+    theta_0: StateDict, theta_1: StateDict, alpha: float, seed: int = 0, whole_tensors: bool = False
+) -> dict[str, Tensor]:
     """Every weight from one of the two ends, by a coin: with probability alpha from theta_1.
 
     Its expectation is the interpolation at alpha, which it misses by noise: each weight by a part of its own
@@ -91,6 +93,8 @@ def random_interpolation(theta_0: StateDict, theta_1: StateDict, alpha: float, s
     alpha : float
         In [0, 1].
     seed : int
+    whole_tensors : bool
+        Whether to toss one coin for each tensor instead of one for each weight.
 
     Returns
     -------
@@ -110,7 +114,7 @@ def random_interpolation(theta_0: StateDict, theta_1: StateDict, alpha: float, s
     mixed = {}
     for name, tensor in theta_0.items():
         if tensor.is_floating_point() or tensor.is_complex():
-            coins = torch.rand(tensor.shape, generator=generator).to(tensor.device) < alpha
+            coins = torch.rand(() if whole_tensors else tensor.shape, generator=generator).to(tensor.device) < alpha
             mixed[name] = torch.where(coins, theta_1[name].detach().to(tensor.device), tensor.detach())
         else:
             mixed[name] = tensor.detach().clone()

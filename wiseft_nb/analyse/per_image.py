@@ -172,11 +172,19 @@ def choose_distance(distance: Tensor, zero_shot: Predictions, fine_tuned: Predic
 
     Explained in notebook 07_compare_ensembles.
     """
-    spread = distance.std().item() or 1.0
-    grid = itertools.product(distance.quantile(QUANTILES).tolist(), (width * spread for width in WIDTHS))
 
     def worth(pair: tuple[float, float]) -> tuple[float, float]:
         said = output_ensemble(zero_shot, fine_tuned, distance_coefficients(distance, *pair))
         return said.accuracy(), -F.cross_entropy(said.logits, said.labels).item()
 
-    return max(grid, key=worth)
+    return max(distance_grid(distance), key=worth)
+
+
+def distance_grid(distance: Tensor) -> list[tuple[float, float]]:
+    """Pairs of a and b that are worth a try: a among the distances, or twice as far; b from a sharp step to a slope."""
+    spread, quantiles = distance.std().item() or 1.0, distance.quantile(QUANTILES).tolist()
+    return list(
+        itertools.product(
+            [0.5 * quantiles[0], *quantiles, 1.5 * quantiles[-1], 2 * quantiles[-1]], [w * spread for w in WIDTHS]
+        )
+    )

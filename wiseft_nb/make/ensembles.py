@@ -24,6 +24,7 @@ from wiseft_nb.analyse.per_image import (
     at_coefficients,
     choose_distance,
     distance_coefficients,
+    distance_grid,
     encode,
     entropy_coefficients,
     fit_temperature,
@@ -34,6 +35,7 @@ from wiseft_nb.engine.batches import shuffled
 from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, training_batches
 from wiseft_nb.interpolate import interpolate, random_interpolation, wise_ft
+from wiseft_nb.intervals import MEAN
 from wiseft_nb.make.measured import Measured, Said, along, says, together
 from wiseft_nb.make.results import ALPHAS, RESULTS, SEEDS
 from wiseft_nb.make.standard_ensembles import linear_classifier, robust_or_not
@@ -72,7 +74,10 @@ def spaces(measured: Measured, part: str, curve: dict[float, Said]) -> None:
         measured.accuracies(part, "weights", alpha, weights)
         if 0 < alpha < 1:
             for space in SPACES:
-                measured.accuracies(part, space, alpha, together(*ends, alpha, space), against=weights)
+                outputs = together(*ends, alpha, space)
+                measured.accuracies(part, space, alpha, outputs, against=weights)
+                if len(curve) > 3:
+                    measured.above_curve(part, space, alpha, outputs, curve)
     alphas = list(curve)
     for last in alphas[2::2] if len(alphas) > 3 else alphas[-1:]:  # pieces of the path that begin at zero-shot
         middle = alphas[alphas.index(last) // 2]
@@ -97,6 +102,9 @@ def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> No
     paths = {name: {alpha: said[name] for alpha, said in curve.items()} for name in benchmark.test_sets}
     methods = {
         "VRF": together(*calibrated, lambda name: distance_coefficients(distances[name], a, b)),
+        "VRF, its code's constants": together(
+            *calibrated, lambda name: distance_coefficients(distances[name].square(), 1.5, 0.6)
+        ),
         "DaWin": {name: at_coefficients(paths[name], lambdas[name]) for name in paths},
         "DaWin, outputs": together(*calibrated, lambdas.get),
         "probabilities, calibrated, alpha 0.5": together(*calibrated, 0.5),
@@ -107,7 +115,15 @@ def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> No
     for method, said in methods.items():
         measured.accuracies("per image", method, np.nan, said)
         measured.above_curve("per image", method, np.nan, said, curve)
+    grid = distance_grid(distances[benchmark.reference_name])  # what no choice on validation data can surpass
+    all_of_grid = [together(*calibrated, lambda name, p=p: distance_coefficients(distances[name], *p)) for p in grid]
+    best = max(all_of_grid, key=lambda said: np.mean([said[name].accuracy() for name in benchmark.shifts]))
+    measured.accuracies("per image", "VRF, a and b chosen on the shifts", np.nan, best)
+    measured.above_curve("per image", "VRF, a and b chosen on the shifts", np.nan, best, curve)
     facts = {"failures": len(failures.features), "k": failures.k, "a": a, "b": b}
+    facts |= {"zero-shot right alone": (val[0].correct & ~val[1].correct).sum().item()}
+    facts |= {f"DaWin, mean alpha on {name}": lambdas[name].mean().item() for name in (*benchmark.test_sets,)}
+    facts |= {f"distance, median on {name}": distance.median().item() for name, distance in distances.items()}
     facts |= {f"temperature, {end}": t for end, t in zip(("zero-shot", "fine-tuned"), temperatures, strict=True)}
     for name, value in facts.items():
         measured.add("per image", "facts", np.nan, name, "val", value)
@@ -131,7 +147,7 @@ def trajectory(measured: Measured, zero_shot: ImageClassifier, averages: dict, c
     models["weights, alpha 0.5, update_bn"] = estimated_again(wise_ft(zero_shot, models["fine-tuned"], 0.5), loader)
     for name, model in tqdm(models.items(), desc="averages", leave=False):
         said = says(model, benchmark)
-        measured.accuracies("trajectory", name, np.nan, said)
+        measured.accuracies("trajectory", name, np.nan, said, curve[1.0], where=("reference", MEAN))
         measured.above_curve("trajectory", name, np.nan, said, curve)
 
 
@@ -157,6 +173,11 @@ def coins(measured: Measured, models: tuple, curve: dict[float, Said]) -> None:
             mixed.load_state_dict(random_interpolation(*(model.state_dict() for model in models), alpha, seed=draw))
             said = says(mixed, measured.benchmark)
             measured.accuracies("coins", f"weights, draw {draw}", alpha, said, against)
+            if against is not None:
+                thetas = (model.state_dict() for model in models)
+                mixed.load_state_dict(random_interpolation(*thetas, alpha, seed=draw, whole_tensors=True))
+                said = says(mixed, measured.benchmark)
+                measured.accuracies("coins", f"tensors, draw {draw}", alpha, said, against)
         chords = {("accuracy", place): chord(names, alpha) for place, names in measured.places.items()}
         measured.figures("coins", "images", alpha, chords, *ends)
 

@@ -51,11 +51,14 @@ class Measured:
         for (figure, place), *row in zip(wanted, *bootstrapped(every, right, sources), strict=True):
             self.add(part, method, alpha, figure, place, *row)
 
-    def accuracies(self, part: str, method: str, alpha: float, said: Said, against: Said | None = None) -> None:
-        """Accuracy in every place; and how much higher than another's, on the same images."""
+    def accuracies(
+        self, part: str, method: str, alpha: float, said: Said, against: Said | None = None, where: Sequence[str] = ()
+    ) -> None:
+        """Accuracy in every place; and how much higher than another's, on the same images, there or everywhere."""
         wanted = {("accuracy", place): accuracy_of(names) for place, names in self.places.items()}
         if against is not None:
-            for place, names in self.places.items():
+            for place in where or self.places:
+                names = self.places[place]
                 wanted["difference", place] = minus(accuracy_of(names, 0), accuracy_of(names, 1))
         self.figures(part, method, alpha, wanted, said, *([] if against is None else [against]))
 
