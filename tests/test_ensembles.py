@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wiseft_nb import WiseftError, evaluate, fine_tune, wise_ft
 from wiseft_nb.analyse.averages import Follow, beta_weights, debias, ema_weights, running_average
 from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds, seeds_table
+from wiseft_nb.analyse.cost import inference_cost
 from wiseft_nb.analyse.ensembles import compare_spaces, departure_from_line, output_ensemble, predict_along
 from wiseft_nb.analyse.per_image import (
     FailureSet,
@@ -31,6 +33,7 @@ from wiseft_nb.evaluate import Predictions
 from wiseft_nb.interpolate import interpolate, random_interpolation
 from wiseft_nb.intervals import mean_interval
 from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.plots.seeds import plot_band, plot_forest
 
 
 def some(seed=0, n=40, classes=5, scale=3.0):
@@ -259,6 +262,24 @@ def test_features_have_unit_length(ends):
     assert torch.allclose(found, expected / expected.norm(dim=1, keepdim=True), atol=1e-6)
 
 
+# Cost
+
+
+def test_multiply_adds_and_bytes_are_those_counted_by_hand():
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4 * 64, 5)
+    )
+    found = inference_cost(network.train(), batch=torch.zeros(10, 3, 8, 8), repetitions=1)
+    assert found["multiply_adds"] == 64 * 4 * 3 * 9 + 256 * 5
+    assert found["parameters"] == 4 * 27 + 8 + 256 * 5 + 5
+    assert found["bytes"] == 4 * (found["parameters"] + 8) + 8, "BatchNorm's statistics and its count of batches too"
+    assert network.training and int(network[1].num_batches_tracked) == 0, "as it was"
+    twice = inference_cost(network, network, batch=torch.zeros(10, 3, 8, 8), repetitions=1)
+    assert all(twice[name] == 2 * found[name] for name in ("parameters", "bytes", "multiply_adds"))
+    with pytest.raises(WiseftError, match="nothing to measure"):
+        inference_cost(batch=torch.zeros(1, 3))
+
+
 # Averages along a run
 
 
@@ -415,6 +436,25 @@ def test_a_table_over_seeds_has_a_row_a_group():
     assert seeds_table(rows, ["method", "alpha"]).index.tolist() == [("m", 0.5), ("m", 1.0)]
     with pytest.raises(WiseftError, match="stands twice"):
         seeds_table(rows, "method")
+
+
+def test_bands_and_forests_show_the_table():
+    table = pd.DataFrame({"mean": [1.0, 2.0], "low": [0.5, -1.0], "high": [3.0, 4.0]}, index=[0.1, 0.2])
+    fig, ax = plot_band(table, "some", color="black", marker="o")
+    assert ax.lines[0].get_xydata().tolist() == [[0.1, 1.0], [0.2, 2.0]] and ax.lines[0].get_label() == "some"
+    assert {tuple(v) for v in ax.collections[0].get_paths()[0].vertices} >= {
+        (0.1, 0.5),
+        (0.1, 3.0),
+        (0.2, -1.0),
+        (0.2, 4.0),
+    }
+    assert plot_band(table, "more", ax=ax)[1] is ax
+    _, other = plot_forest(table.set_axis(["first", "second"]))
+    assert [text.get_text() for text in other.get_yticklabels()] == ["first", "second"]
+    assert other.get_yticks()[0] > other.get_yticks()[1], "the first stands at the top"
+    (bars,) = other.containers[0].lines[2]
+    assert sorted(seg[:, 0].tolist() for seg in bars.get_segments()) == [[-1.0, 4.0], [0.5, 3.0]]
+    plt.close("all")
 
 
 def test_predictions_of_a_subset_go_through_the_same_functions(two):

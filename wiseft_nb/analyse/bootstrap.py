@@ -163,6 +163,21 @@ def seeds_table(rows: pd.DataFrame, by: str | list[str]) -> pd.DataFrame:
     return table.rename_axis(by) if isinstance(by, list) else table.rename_axis(index=by)
 
 
+def in_points(table: pd.DataFrame) -> pd.Series:
+    """Fractions of a ``seeds_table`` as texts in points: mean (low to high), with signs.
+
+    Examples
+    --------
+    >>> in_points(pd.DataFrame({"mean": [0.012], "low": [-0.001], "high": [0.025]})).tolist()
+    ['+1.2 (-0.1 to +2.5)']
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    columns = (100 * table[column] for column in ("mean", "low", "high"))
+    texts = [f"{mean:+.1f} ({low:+.1f} to {high:+.1f})" for mean, low, high in zip(*columns, strict=True)]
+    return pd.Series(texts, table.index, dtype=object)
+
+
 def accuracy_of(names: Sequence[str], column: int = 0) -> Statistic:
     """Mean accuracy over datasets of one classifier, as a statistic."""
     return lambda found: np.mean([found[name][:, column] for name in names], axis=0)
