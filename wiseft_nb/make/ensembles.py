@@ -1,4 +1,4 @@
-"""Measure what notebook 07 states over three seeds: ``python -m wiseft_nb.make.ensembles`` (about 30 minutes on 2 cores).
+"""Measure what notebook 07 states over three seeds: ``python -m wiseft_nb.make.ensembles`` (about 25 minutes on 2 cores).
 
 Fine-tunes with the course's recipe and follows the weights along the run, trains two standard models and a linear
 classifier; then each test set is looked at once for each
