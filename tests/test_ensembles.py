@@ -440,7 +440,7 @@ def test_a_table_over_seeds_has_a_row_a_group():
 
 def test_bands_and_forests_show_the_table():
     table = pd.DataFrame({"mean": [1.0, 2.0], "low": [0.5, -1.0], "high": [3.0, 4.0]}, index=[0.1, 0.2])
-    fig, ax = plot_band(table, "some", color="black", marker="o")
+    _, ax = plot_band(table, "some", color="black", marker="o")
     assert ax.lines[0].get_xydata().tolist() == [[0.1, 1.0], [0.2, 2.0]] and ax.lines[0].get_label() == "some"
     assert {tuple(v) for v in ax.collections[0].get_paths()[0].vertices} >= {
         (0.1, 0.5),
