@@ -77,6 +77,50 @@ def interpolated(theta_0: StateDict, theta_1: StateDict, alpha: float) -> Iterat
             yield name, (1 - alpha) * zero_shot + alpha * fine_tuned
 
 
+def random_interpolation(
+    theta_0: StateDict, theta_1: StateDict, alpha: float, seed: int = 0, whole_tensors: bool = False
+) -> dict[str, Tensor]:
+    """Every weight from one of the two ends, by a coin: with probability alpha from theta_1.
+
+    Its expectation is the interpolation at alpha, which it misses by noise: each weight by a part of its own
+    step. Not the paper's random interpolation (appendix C.3.3), which tosses one coin for each image and asks
+    one of two classifiers.
+
+    Parameters
+    ----------
+    theta_0, theta_1 : mapping of str to Tensor
+        As for ``interpolate``; integer tensors are carried over from theta_0.
+    alpha : float
+        In [0, 1].
+    seed : int
+    whole_tensors : bool
+        Whether to toss one coin for each tensor instead of one for each weight.
+
+    Returns
+    -------
+    dict of str to Tensor
+
+    Raises
+    ------
+    WiseftError
+        If alpha is outside [0, 1], or the two are not of one architecture.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    if not isinstance(alpha, Real) or not 0 <= alpha <= 1:
+        raise WiseftError(f"alpha is {alpha!r}: expected a probability, 0 for zero-shot to 1 for fine-tuned")
+    check_endpoints(theta_0, theta_1)
+    generator = torch.Generator().manual_seed(seed)
+    mixed = {}
+    for name, tensor in theta_0.items():
+        if tensor.is_floating_point() or tensor.is_complex():
+            coins = torch.rand(() if whole_tensors else tensor.shape, generator=generator).to(tensor.device) < alpha
+            mixed[name] = torch.where(coins, theta_1[name].detach().to(tensor.device), tensor.detach())
+        else:
+            mixed[name] = tensor.detach().clone()
+    return mixed
+
+
 def mix_into(theta: StateDict, theta_0: StateDict, theta_1: StateDict, alpha: float) -> None:
     """The same numbers written into tensors that are there already, which takes a fraction of the time."""
     for name, mixed in theta.items():

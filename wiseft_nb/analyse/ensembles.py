@@ -1,0 +1,245 @@
+"""Two classifiers, one answer: ensembles of their outputs, and how far those are from ensembles of their weights.
+
+Explained in notebook 07_compare_ensembles.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from wiseft_nb.benchmarks.asked import check_order
+from wiseft_nb.engine.compute import evaluating
+from wiseft_nb.engine.forward import PATIENCE, forward_over, progress_bar
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.evaluate import Predictions
+from wiseft_nb.interpolate import as_alphas, check_alpha, check_pair
+from wiseft_nb.intervals import mcnemar
+from wiseft_nb.models.checks import check_same_inputs
+from wiseft_nb.models.classifier import ImageClassifier, check_classifier
+from wiseft_nb.sweep import BATCHES_AT_ONCE, has_linear_heads, head_path, same_encoder, weight_path
+
+SPACES = ("logits", "probabilities")
+
+
+def output_ensemble(
+    first: Predictions, second: Predictions, alpha: float | Tensor, space: str = "probabilities"
+) -> Predictions:
+    """Average what two classifiers say: (1 - alpha) first + alpha second, in logits or in probabilities.
+
+    Wortsman et al. 2022 (arXiv 2109.01903), appendices C.3.1 (logits) and C.3.3 (probabilities). Both
+    networks are run for every image.
+
+    Parameters
+    ----------
+    first, second : Predictions
+        Of one dataset, in one order, such as zero-shot and fine-tuned.
+    alpha : float or Tensor
+        In [0, 1]; a tensor ``(n,)`` has one for each image.
+    space : {"logits", "probabilities"}
+        Probabilities come back as their logarithms, whose softmax they are.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    WiseftError
+        If the two are not of the same images and classes, alpha is outside [0, 1], or space is unknown.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    if space not in SPACES:
+        raise unknown("space of an ensemble", space, SPACES)
+    check_same_images(first, second)
+    if not isinstance(alpha, Tensor):
+        check_alpha(alpha)
+        alpha = torch.full((first.n,), float(alpha))
+    if alpha.shape != (first.n,) or not ((alpha >= 0) & (alpha <= 1)).all():
+        raise WiseftError(
+            f"alpha is {tuple(alpha.shape)}: expected one number in [0, 1], or one for each of {first.n} images"
+        )
+    share = alpha.double()[:, None]
+    a, b = first.logits.double(), second.logits.double()
+    if space == "logits":
+        mixed = (1 - share) * a + share * b
+    else:
+        mixed = torch.logaddexp(a.log_softmax(1) + (1 - share).log(), b.log_softmax(1) + share.log())
+    return like(first, mixed)
+
+
+def check_same_images(first: Predictions, second: Predictions) -> None:
+    """Refuse two that were not predicted for the same images and classes."""
+    asked = [(p.logits.shape, p.class_subset, p.class_groups) for p in (first, second)]
+    if asked[0] != asked[1] or not torch.equal(first.labels, second.labels):
+        raise WiseftError(
+            f"the two were predicted for other images or classes ({tuple(first.logits.shape)} and "
+            f"{tuple(second.logits.shape)}): evaluate both on one dataset"
+        )
+
+
+def like(predictions: Predictions, logits: Tensor) -> Predictions:
+    """Other logits for the same images, with all that is asked of them."""
+    asked = (predictions.class_subset, predictions.class_groups, predictions.metric)
+    return Predictions(logits, predictions.labels, *asked)
+
+
+def predict_along(
+    zero_shot: ImageClassifier,
+    fine_tuned: ImageClassifier,
+    dataset: Dataset,
+    alphas: Sequence[float],
+    progress: bool = True,
+    workers: int | None = None,
+) -> dict[float, Predictions]:
+    """Logits of the interpolated classifier for every alpha; every image is read once.
+
+    Parameters
+    ----------
+    zero_shot, fine_tuned : ImageClassifier
+        Not changed.
+    dataset : Dataset
+    alphas : sequence of float
+    progress : bool
+    workers : int, optional
+        Processes that read images ahead.
+
+    Returns
+    -------
+    dict of float to Predictions
+        In the order of alphas.
+
+    Raises
+    ------
+    WiseftError
+        If the classifiers and the dataset do not belong together.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    alphas = as_alphas(alphas)
+    check_classifier(zero_shot, fine_tuned)
+    check_pair(zero_shot, fine_tuned)
+    check_order(dataset, zero_shot.class_names)
+    check_same_inputs(zero_shot, fine_tuned, dataset)
+    shared = same_encoder(zero_shot, fine_tuned) and has_linear_heads(zero_shot, fine_tuned)
+    path = (head_path if shared else weight_path)(zero_shot, fine_tuned)
+    names = [repr(alpha) for alpha in alphas]
+    with (
+        evaluating(zero_shot, fine_tuned),
+        progress_bar(len(dataset), "along the path (images)", progress, PATIENCE) as bar,
+    ):
+        found = forward_over(
+            lambda inputs, wanted: dict(
+                zip(wanted, (said.cpu() for said in path(inputs, [float(name) for name in wanted])), strict=True)
+            ),
+            dataset,
+            names,
+            zero_shot.collate,
+            len(zero_shot.class_names),
+            batches_at_once=BATCHES_AT_ONCE,
+            workers=workers,
+            bar=bar,
+        )
+    return {
+        alpha: Predictions.on(dataset, found[name], found["labels"]) for alpha, name in zip(alphas, names, strict=True)
+    }
+
+
+def compare_spaces(along: Mapping[str, Mapping[float, Predictions]]) -> pd.DataFrame:
+    """Ensembles of weights against ensembles of outputs of the same two ends, alpha by alpha, in pairs.
+
+    Parameters
+    ----------
+    along : dict
+        Dataset -> alpha -> predictions of the interpolated classifier, as ``predict_along`` gives them;
+        the smallest and the largest alpha are the ends whose outputs are averaged.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each dataset, alpha and space (weights, logits, probabilities): accuracy with its
+        Clopper-Pearson interval (n, low, high), and against the weights, image by image: only_weights and
+        only_outputs (images that one of the two alone got right), difference (a fraction, weights minus outputs), p (exact
+        McNemar test).
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    rows = []
+    for name, path in along.items():
+        first, last = ends_of(path)
+        for alpha, weights in path.items():
+            share = (alpha - first) / (last - first)
+            said = {space: output_ensemble(path[first], path[last], share, space) for space in SPACES}
+            for space, predictions in {"weights": weights, **said}.items():
+                only_weights = int((weights.correct & ~predictions.correct).sum())
+                only_outputs = int((~weights.correct & predictions.correct).sum())
+                rows.append(
+                    {"dataset": name, "alpha": alpha, "space": space}
+                    | predictions.row()
+                    | {"only_weights": only_weights, "only_outputs": only_outputs}
+                    | {"difference": (only_weights - only_outputs) / weights.n}
+                    | {"p": mcnemar(only_weights, only_outputs)}
+                )
+    return pd.DataFrame(rows)
+
+
+def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:
+    """How far logits along the path are from the straight line between the logits of its ends.
+
+    A network that is linear in its weights along the path has departure 0, and ensembles of weights and of
+    logits are one thing (the paper's appendix F).
+
+    Parameters
+    ----------
+    path : dict
+        Alpha -> predictions, as ``predict_along`` gives them; a part of it is the path between its own ends.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each alpha: departure (root mean square over images of the distance from the line, as a
+        fraction of the same of the distance between the ends), agreement (fraction of images to which
+        averaged weights and averaged logits give one class). Logits are centred over the classes first:
+        a number added to all of them changes no answer.
+
+    Raises
+    ------
+    WiseftError
+        If the path has fewer than two alphas, or its ends say the same.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    first, last = ends_of(path)
+    centred = {alpha: centre(predictions.logits) for alpha, predictions in path.items()}
+    length = (centred[last] - centred[first]).square().sum(1).mean().sqrt().item()
+    if not length:
+        raise WiseftError("the ends of the path say the same of every image: there is no line to depart from")
+    rows = []
+    for alpha, predictions in path.items():
+        share = (alpha - first) / (last - first)
+        away = centred[alpha] - torch.lerp(centred[first], centred[last], share)
+        ensemble = output_ensemble(path[first], path[last], share, "logits")
+        rows.append(
+            {
+                "alpha": alpha,
+                "departure": away.square().sum(1).mean().sqrt().item() / length,
+                "agreement": (predictions.predicted == ensemble.predicted).double().mean().item(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def ends_of(path: Mapping[float, Predictions]) -> tuple[float, float]:
+    """The smallest and the largest alpha of a path."""
+    if len(path) < 2:
+        raise WiseftError(f"a path of {len(path)} alphas has no two ends: predict along it for two or more")
+    return min(path), max(path)
+
+
+def centre(logits: Tensor) -> Tensor:
+    """Logits whose mean over the classes is 0, float64."""
+    logits = logits.double()
+    return logits - logits.mean(1, keepdim=True)

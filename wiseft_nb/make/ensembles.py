@@ -1,0 +1,227 @@
+"""Measure what notebook 07 states over three seeds: ``python -m wiseft_nb.make.ensembles`` (about 25 minutes on 2 cores).
+
+Fine-tunes with the course's recipe and follows the weights along the run, trains two standard models and a linear
+classifier; then each test set is looked at once for each
+ensemble. Writes ``data/results/ensembles.csv``, seed after seed; a seed that stands there is not measured again.
+
+Explained in notebook 07_compare_ensembles.
+"""
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
+from tqdm.auto import tqdm
+
+from wiseft_nb.analyse.averages import Follow, beta_weights, debias, running_average
+from wiseft_nb.analyse.bootstrap import Statistic, accuracy_of
+from wiseft_nb.analyse.ensembles import SPACES, departure_from_line
+from wiseft_nb.analyse.per_image import (
+    FailureSet,
+    at_coefficients,
+    choose_distance,
+    distance_coefficients,
+    distance_grid,
+    encode,
+    entropy_coefficients,
+    fit_temperature,
+    scaled,
+)
+from wiseft_nb.benchmarks import Benchmark, load_benchmark
+from wiseft_nb.engine.batches import shuffled
+from wiseft_nb.evaluate import evaluate
+from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, training_batches
+from wiseft_nb.interpolate import interpolate, random_interpolation, wise_ft
+from wiseft_nb.intervals import MEAN
+from wiseft_nb.make.measured import Measured, Said, along, says, together
+from wiseft_nb.make.results import ALPHAS, RESULTS, SEEDS
+from wiseft_nb.make.standard_ensembles import linear_classifier, robust_or_not
+from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.models.clip import load_clip
+from wiseft_nb.zero_shot import zero_shot_classifier
+
+TABLE = RESULTS / "ensembles.csv"
+DECAYS = (0.99, 0.995, 0.998)
+BEST_DECAY = 0.995  # followed along the run, and interpolated once more
+COINS = {0.5: 2}  # alpha -> how many draws of random weights
+
+
+def followed(zero_shot: ImageClassifier, benchmark: Benchmark, seed: int) -> tuple[ImageClassifier, dict]:
+    """The course's fine-tuning, and the averages along it."""
+    config = FineTuneConfig(seed=seed)
+    steps = len(plan(benchmark))
+    averages = {f"EMA {decay}": {"multi_avg_fn": get_ema_multi_avg_fn(decay)} for decay in DECAYS}
+    averages |= {f"Beta {b}": {"multi_avg_fn": running_average(beta_weights(steps, b))} for b in (0.5,)}
+    windows = {"SWA, last quarter": (3 * steps // 4, steps)}
+    for share in (0.5,):
+        stop = round(share * steps)
+        averages[f"EMA {BEST_DECAY} at {share:.0%}"] = averages[f"EMA {BEST_DECAY}"]
+        windows |= {f"EMA {BEST_DECAY} at {share:.0%}": (0, stop), f"stopped at {share:.0%}": (stop, stop)}
+    follow = Follow(averages | {name: {} for name in windows if not name.startswith("EMA")}, windows)
+    fine_tuned = fine_tune(zero_shot, benchmark, config, progress=False, objective=follow)
+    follow.look(fine_tuned)
+    return fine_tuned, {name: model.module for name, model in follow.models.items()}
+
+
+def spaces(measured: Measured, part: str, curve: dict[float, Said]) -> None:
+    """Weights against outputs at every alpha, and how straight the path is."""
+    ends = curve[0.0], curve[1.0]
+    for alpha, weights in curve.items():
+        measured.accuracies(part, "weights", alpha, weights)
+        if 0 < alpha < 1:
+            for space in SPACES:
+                outputs = together(*ends, alpha, space)
+                measured.accuracies(part, space, alpha, outputs, against=weights)
+                if alpha in (0.3, 0.5, 0.7):
+                    measured.above_curve(part, space, alpha, outputs, curve)
+    alphas = list(curve)
+    for last in alphas[2::2]:  # pieces of the path that begin at zero-shot
+        middle = alphas[alphas.index(last) // 2]
+        for place, names in measured.places.items():
+            rows = [departure_from_line({a: curve[a][name] for a in (0.0, middle, last)}).iloc[1] for name in names]
+            for figure in ("departure", "agreement"):
+                value = np.mean([row[figure] for row in rows])
+                measured.add(part, "weights", last, figure, place, value)
+
+
+def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> None:
+    """VRF and DaWin against the curve of interpolated weights, and the plain ensembles beside them."""
+    benchmark, ends = measured.benchmark, (curve[0.0], curve[1.0])
+    val, train = ([evaluate(m, data, progress=False) for m in models] for data in (benchmark.val, benchmark.train))
+    temperatures = [fit_temperature(said) for said in val]
+    calibrated = [{name: scaled(p, t) for name, p in end.items()} for end, t in zip(ends, temperatures, strict=True)]
+    failures = FailureSet.of(encode(models[1], benchmark.train), *train)
+    distances = {name: failures.distance(encode(models[1], data)) for name, data in benchmark.test_sets.items()}
+    scaled_val = [scaled(said, t) for said, t in zip(val, temperatures, strict=True)]
+    a, b = choose_distance(failures.distance(encode(models[1], benchmark.val)), *scaled_val)
+    lambdas = {name: entropy_coefficients(*(end[name] for end in calibrated)) for name in benchmark.test_sets}
+    paths = {name: {alpha: said[name] for alpha, said in curve.items()} for name in benchmark.test_sets}
+    methods = {
+        "VRF": together(*calibrated, lambda name: distance_coefficients(distances[name], a, b)),
+        "VRF, its code's constants": together(
+            *calibrated, lambda name: distance_coefficients(distances[name].square(), 1.5, 0.6)
+        ),
+        "DaWin": {name: at_coefficients(paths[name], lambdas[name]) for name in paths},
+        "DaWin, outputs": together(*calibrated, lambdas.get),
+        "probabilities, calibrated, alpha 0.5": together(*calibrated, 0.5),
+        "probabilities, alpha 0.5": together(*ends, 0.5),
+        "logits, alpha 0.5": together(*ends, 0.5, "logits"),
+        "weights, alpha 0.5": curve[0.5],
+    }
+    for method, said in methods.items():
+        measured.accuracies("per image", method, np.nan, said)
+        measured.above_curve("per image", method, np.nan, said, curve)
+    grid = distance_grid(distances[benchmark.reference_name])  # what no choice on validation data can surpass
+    all_of_grid = [together(*calibrated, lambda name, p=p: distance_coefficients(distances[name], *p)) for p in grid]
+    best = max(all_of_grid, key=lambda said: np.mean([said[name].accuracy() for name in benchmark.shifts]))
+    measured.accuracies("per image", "VRF, a and b chosen on the shifts", np.nan, best)
+    measured.above_curve("per image", "VRF, a and b chosen on the shifts", np.nan, best, curve)
+    facts = {"failures": len(failures.features), "k": failures.k, "a": a, "b": b}
+    facts |= {"zero-shot right alone": (val[0].correct & ~val[1].correct).sum().item()}
+    facts |= {f"DaWin, mean alpha on {name}": lambdas[name].mean().item() for name in (*benchmark.test_sets,)}
+    facts |= {f"distance, median on {name}": distance.median().item() for name, distance in distances.items()}
+    facts |= {f"temperature, {end}": t for end, t in zip(("zero-shot", "fine-tuned"), temperatures, strict=True)}
+    for name, value in facts.items():
+        measured.add("per image", "facts", np.nan, name, "val", value)
+
+
+def trajectory(measured: Measured, ends: tuple, averages: dict, curve: dict[float, Said]) -> None:
+    """Averages along the run against the curve; BatchNorm's statistics as they were, and estimated again."""
+    benchmark, (zero_shot, fine_tuned) = measured.benchmark, ends
+    loader = [inputs for inputs, _ in training_batches(benchmark.train, zero_shot, FineTuneConfig(epochs=1))]
+    models = dict(averages)
+    measured.above_curve("trajectory", "fine-tuned", np.nan, curve[1.0], curve)
+    ema = f"EMA {BEST_DECAY}"
+    theta_0, steps = zero_shot.state_dict(), len(plan(benchmark))
+    debiased = debias(theta_0, averages[ema].state_dict(), BEST_DECAY, steps)
+    for alpha in (0.5, 0.75, 1.0):
+        name = f"debiased {ema}, WiSE-FT {alpha}"
+        models[name] = copy.deepcopy(zero_shot)
+        models[name].load_state_dict(interpolate(theta_0, debiased, alpha))
+    models["fine-tuned, update_bn"] = estimated_again(fine_tuned, loader)
+    models["weights, alpha 0.5, update_bn"] = estimated_again(wise_ft(zero_shot, fine_tuned, 0.5), loader)
+    for name, model in tqdm(models.items(), desc="averages", leave=False):
+        said = says(model, benchmark)
+        measured.accuracies("trajectory", name, np.nan, said, curve[1.0], where=("reference", MEAN))
+        measured.above_curve("trajectory", name, np.nan, said, curve)
+
+
+def plan(benchmark: Benchmark) -> list:
+    """The batches of the course's fine-tuning, step after step."""
+    config = FineTuneConfig()
+    return shuffled(len(benchmark.train), config.batch_size, config.epochs, config.seed)
+
+
+def estimated_again(model: ImageClassifier, loader: list) -> ImageClassifier:
+    """A copy whose BatchNorm statistics are those of the training images."""
+    model = copy.deepcopy(model)
+    update_bn(loader, model)
+    return model.eval()
+
+
+def coins(measured: Measured, models: tuple, curve: dict[float, Said]) -> None:
+    """Weights from either end by a coin, against interpolated ones; and the coin for each image, the chord."""
+    ends, mixed = (curve[0.0], curve[1.0]), copy.deepcopy(models[0])
+    for alpha, draws in COINS.items():
+        against = curve.get(alpha)
+        for draw in range(draws):
+            mixed.load_state_dict(random_interpolation(*(model.state_dict() for model in models), alpha, seed=draw))
+            said = says(mixed, measured.benchmark)
+            measured.accuracies("coins", f"weights, draw {draw}", alpha, said, against)
+            if against is not None:
+                thetas = (model.state_dict() for model in models)
+                mixed.load_state_dict(random_interpolation(*thetas, alpha, seed=draw, whole_tensors=True))
+                said = says(mixed, measured.benchmark)
+                measured.accuracies("coins", f"tensors, draw {draw}", alpha, said, against)
+        chords = {("accuracy", place): chord(names, alpha) for place, names in measured.places.items()}
+        measured.figures("coins", "images", alpha, chords, *ends)
+
+
+def chord(names: Sequence[str], alpha: float) -> Statistic:
+    """What one expects of asking the second classifier with probability alpha, and else the first."""
+    first, second = accuracy_of(names, 0), accuracy_of(names, 1)
+    return lambda found: (1 - alpha) * first(found) + alpha * second(found)
+
+
+def one_seed(seed: int, benchmark: Benchmark) -> Iterator[str]:
+    """Measure one seed, part after part, and append it to the table."""
+    zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
+    measured = Measured(benchmark, seed)
+    yield "fine-tuning"
+    fine_tuned, averages = followed(zero_shot, benchmark, seed)
+    models = zero_shot, fine_tuned
+    yield "curve"
+    curve = along(*models, benchmark, ALPHAS)
+    spaces(measured, "spaces", curve)
+    yield "per image"
+    per_image(measured, models, curve)
+    yield "averages"
+    trajectory(measured, models, averages, curve)
+    yield "coins"
+    coins(measured, models, curve)
+    yield "standard models"
+    robust_or_not(measured, curve[0.0], evaluate(zero_shot, benchmark.val, progress=False))
+    linear_classifier(measured, zero_shot)
+    there = [pd.read_csv(TABLE)] if TABLE.exists() else []
+    temporary = TABLE.with_suffix(".tmp")
+    pd.concat([*there, pd.DataFrame(measured.rows).round(5)]).to_csv(temporary, index=False)
+    os.replace(temporary, TABLE)
+    yield "written"
+
+
+def main() -> None:
+    """Measure the seeds that the table lacks."""
+    benchmark = load_benchmark("digits")
+    done = set(pd.read_csv(TABLE).seed) if TABLE.exists() else set()
+    for seed in SEEDS:
+        if seed not in done:
+            with tqdm(one_seed(seed, benchmark), desc=f"seed {seed}") as parts:
+                for part in parts:
+                    parts.set_postfix_str(part)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Figures of means over seeds with their intervals.
+
+Explained in notebook 07_compare_ensembles.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wiseft_nb.plots.style import ROLES
+
+BAND = ("mean", "low", "high")
+
+
+def plot_band(table: pd.DataFrame, label: str, ax: Axes | None = None, **style: object) -> tuple[Figure, Axes]:
+    """A mean over seeds as a line with markers, its interval as a band.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``seeds_table`` returns it, indexed by what goes on the x axis: mean, low, high.
+    label : str
+    ax : Axes, optional
+    style
+        Colour, marker and line style.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6, 4))
+    mean, low, high = (table[column].astype(float) for column in BAND)
+    (line,) = ax.plot(table.index, mean, label=label, **style)
+    ax.fill_between(table.index, low, high, color=line.get_color(), alpha=0.2, lw=0)
+    return fig, ax
+
+
+def plot_forest(table: pd.DataFrame, ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """A row for each method: mean and interval against a line at 0.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``seeds_table`` returns it, indexed by method: mean, low, high. The first stands at the top.
+    ax : Axes, optional
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6, 0.35 * len(table) + 1))
+    rows, (mean, low, high) = np.arange(len(table))[::-1], (table[column].astype(float) for column in BAND)
+    ax.errorbar(mean, rows, xerr=[mean - low, high - mean], fmt="o", color="black", capsize=3)
+    ax.axvline(0, color=ROLES["interpolated"]["color"], lw=2)
+    ax.set_yticks(rows, table.index)
+    return fig, ax
