@@ -11,7 +11,7 @@ from torch import Tensor
 from wiseft_nb.course.exercises.exercise import Exercise
 
 
-def permute_hidden(w_in: Tensor, b_in: Tensor, w_out: Tensor, order: Tensor) -> tuple:
+def permute_hidden(w_in: torch.Tensor, b_in: torch.Tensor, w_out: torch.Tensor, order: torch.Tensor) -> tuple:
     """New (w_in, b_in, w_out): hidden units in the order given, the same function."""
     return w_in[order], b_in[order], w_out[:, order]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from wiseft_nb.course.exercises.exercise import Exercise
 
 
-def calibration_gap(sure: Tensor, right: Tensor, bins: int) -> float:
+def calibration_gap(sure: torch.Tensor, right: torch.Tensor, bins: int) -> float:
     """ECE: mean distance of accuracy and confidence over bins of equal width, weighed by their images."""
     place = (sure * bins).long().clamp(max=bins - 1)
     error = 0.0
