@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from wiseft_nb.benchmarks.base import ImageSet
 from wiseft_nb.benchmarks.digits.digits import SEVERITY, made_shifts, mnist
-from wiseft_nb.make.standard_models import TABLE, StandardModel, evaluate_all, fit
+from wiseft_nb.make.standard_models import TABLE, StandardModel, correct, fit, rows
 from wiseft_nb.robustness import fit_baseline
 
 GRID = (0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
@@ -57,15 +57,15 @@ def main() -> None:
     half, other = train.subset(np.arange(1750)), train.subset(np.arange(1750, 3500))
     sets = {("reference", 0.0): other}
     sets |= {(name, s): shift for s in GRID for name, shift in shifts_at(s, other).items()}
-    results = pd.concat([evaluate_all(m, fit(m, half), sets) for m in tqdm(MODELS, desc="models")])
+    results = pd.concat([rows(m, correct(fit(m, half), sets)) for m in tqdm(MODELS, desc="models")])
     wide = results.pivot(index="model", columns="dataset", values="accuracy")
-    rows = []
+    summary = []
     for name, severity in sets:
         y = wide[(name, severity)]
         line = fit_baseline(wide[("reference", 0.0)], y)
         low, middle, high = y.quantile([0, 0.5, 1])
-        rows.append(dict(shift=name, severity=severity, lowest=low, median=middle, highest=high, r2=line.r2))
-    table = pd.DataFrame(rows).sort_values(["shift", "severity"]).round(4)
+        summary.append(dict(shift=name, severity=severity, lowest=low, median=middle, highest=high, r2=line.r2))
+    table = pd.DataFrame(summary).sort_values(["shift", "severity"]).round(4)
     table["chosen"] = chosen(table)
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(TABLE.with_name("severities.csv"), index=False)
