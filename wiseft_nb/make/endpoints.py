@@ -22,7 +22,7 @@ from wiseft_nb.analyse.views import Transformed
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.fine_tune import fine_tune
-from wiseft_nb.make.hard_views import KINDS
+from wiseft_nb.make.hard_views import JUNK, KINDS
 from wiseft_nb.make.results import ALPHAS, LINEAR_EPOCHS, SEEDS
 from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.models.clip import load_clip
@@ -37,10 +37,10 @@ OTHERS = {
     "linear": {"method": "linear", "lr": 3e-2, "epochs": LINEAR_EPOCHS},
     "BatchNorm trained": {"train_batchnorm": True},
     "label smoothing 0.1": {"label_smoothing": 0.1},
-    "lr 0.0003": {"lr": 3e-4},
 }
 RECIPES = RATES | OTHERS
 EVERY = 2  # of the made shifts of test digits, every second image
+EVERY_JUNK = 4
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,18 @@ def further_shifts(benchmark: Benchmark) -> dict[str, Dataset]:
     return {f"test, {kind}": Transformed(some, change, seed=2) for kind, change in KINDS.items()}
 
 
+def junk(benchmark: Benchmark) -> dict[str, Dataset]:
+    """Images of each shift with their patches shuffled, which show no digit."""
+    return {
+        f"junk, {name}": Transformed(data.subset(np.arange(0, len(data), EVERY_JUNK)), JUNK, seed=3)
+        for name, data in benchmark.shifts.items()
+    }
+
+
 def datasets_of(benchmark: Benchmark, further: bool = True) -> dict[str, Dataset]:
     """All that endpoints are asked about."""
     sets = {"val": benchmark.val, **benchmark.test_sets, **hard_validation(benchmark)}
-    return sets | (further_shifts(benchmark) if further else {})
+    return sets | (further_shifts(benchmark) | junk(benchmark) if further else {})
 
 
 def paths_of(endpoint: Endpoint, sets: dict[str, Dataset]) -> dict[str, dict[float, Predictions]]:

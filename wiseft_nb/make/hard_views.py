@@ -47,6 +47,14 @@ def occluded(pixels: torch.Tensor) -> torch.Tensor:
     return pixels
 
 
+def shuffled(pixels: torch.Tensor) -> torch.Tensor:
+    """Patches of an eighth by an eighth in random order: what shows no class any more."""
+    side = pixels.shape[1] // 8
+    patches = pixels.unfold(1, side, side).unfold(2, side, side).flatten(1, 2)
+    mixed = patches[:, torch.randperm(patches.shape[1])].unflatten(1, (8, 8))
+    return mixed.permute(0, 1, 3, 2, 4).reshape(pixels.shape)
+
+
 def edges(image: Image.Image) -> Image.Image:
     """Brightest minus darkest of each pixel's neighbourhood."""
     bright, dark = (tv.to_image(image.filter(which(3))) for which in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
@@ -66,3 +74,4 @@ KINDS: dict[str, Transform] = {
     "occlude": on_pixels(occluded),
     "thin": lambda image: image.filter(ImageFilter.MinFilter(3)),
 }
+JUNK = on_pixels(shuffled)

@@ -1,0 +1,102 @@
+"""What a rule for alpha costs: accuracy lost against the best alpha.
+
+Explained in notebook 09_choose_alpha.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from wiseft_nb.errors import WiseftError
+from wiseft_nb.robustness.tidy import check_columns
+
+DRAWS = 2000
+
+
+def regret(choices: pd.DataFrame, curves: pd.DataFrame, run: Sequence[str] = ()) -> pd.DataFrame:
+    """Judge chosen alphas by the accuracy that they have.
+
+    Parameters
+    ----------
+    choices : pandas.DataFrame
+        dataset, alpha and the columns of ``run``; others, such as the rule's name, stay.
+    curves : pandas.DataFrame
+        Tidy sweeps: dataset, alpha, accuracy and the columns of ``run``.
+    run : sequence of str
+        Columns that tell sweeps apart, where there are several.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``choices`` with fractions: accuracy (of the chosen alpha), regret (the best alpha's accuracy on this dataset
+        minus that), regret_single (the same for the one alpha of the run that is best in the mean over the datasets
+        in ``choices``; below 0 where choosing for each dataset won) and gain (accuracy minus that of alpha 0.5).
+        The best alpha is chosen with the labels that it is judged by, so even a perfect rule has a little regret.
+
+    Raises
+    ------
+    WiseftError
+        If a chosen alpha, or 0.5, is not on its curve.
+
+    Explained in notebook 09_choose_alpha.
+    """
+    run = list(run)
+    check_columns(choices, [*run, "dataset", "alpha"], "give a row a choice")
+    check_columns(
+        curves, [*run, "dataset", "alpha", "accuracy"], "give tidy sweeps, and the columns that tell them apart"
+    )
+    wide = curves.pivot(index=[*run, "dataset"], columns="alpha", values="accuracy")
+    if wide.isna().to_numpy().any():
+        raise WiseftError("the curves are not all of the same alphas: give each run and dataset the same")
+    wide.columns = wide.columns.to_numpy(float).round(9)
+    rows = pd.MultiIndex.from_frame(choices[[*run, "dataset"]]) if run else pd.Index(choices.dataset)
+    lost = [*rows[~rows.isin(wide.index)].unique()]
+    alphas = choices.alpha.round(9)
+    off = sorted({*alphas, 0.5} - {*wide.columns})
+    if lost or off:
+        what = f"no curve for {lost[0]}" if lost else f"alpha {off[0]:g} is not on the curves ({[*wide.columns]})"
+        raise WiseftError(f"{what}: sweep it, or round to the nearest that was")
+    judged = wide.loc[rows.unique()]
+    mean = judged.groupby(level=run).mean() if run else judged.mean().to_frame().T
+    single = mean.idxmax(axis=1)
+    of_run = single.loc[pd.MultiIndex.from_frame(choices[run]) if len(run) > 1 else choices[run[0]]] if run else single
+    found = wide.to_numpy()[wide.index.get_indexer(rows)]
+    at = np.arange(len(found))
+
+    def accuracy_at(wanted: np.ndarray) -> np.ndarray:
+        return found[at, wide.columns.get_indexer(np.broadcast_to(wanted, len(found)))]
+
+    chosen = accuracy_at(alphas.to_numpy())
+    return choices.assign(
+        accuracy=chosen,
+        regret=found.max(axis=1) - chosen,
+        regret_single=accuracy_at(of_run.to_numpy()) - chosen,
+        gain=chosen - accuracy_at(np.array(0.5)),
+    )
+
+
+def two_way_interval(values: pd.DataFrame, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of a table of runs and datasets, and its 95 % interval by a bootstrap over both.
+
+    Runs and datasets are drawn apart, for the runs share their datasets: the interval is for other runs *and* other
+    datasets of the kind. Few of either make it rough.
+
+    Parameters
+    ----------
+    values : pandas.DataFrame
+        A row a run, a column a dataset; none missing.
+    seed : int
+
+    Returns
+    -------
+    mean, low, high : float
+
+    Explained in notebook 09_choose_alpha.
+    """
+    found, rng = values.to_numpy(float), np.random.default_rng(seed)
+    if np.isnan(found).any() or 0 in found.shape:
+        raise WiseftError("the table of runs and datasets has gaps: give every run the same datasets")
+    weights = [rng.multinomial(size, np.full(size, 1 / size), DRAWS) / size for size in found.shape]
+    means = np.einsum("dr,rc,dc->d", weights[0], found, weights[1])
+    return float(found.mean()), *(float(bound) for bound in np.quantile(means, [0.025, 0.975]))
