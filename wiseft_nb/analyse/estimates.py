@@ -147,8 +147,9 @@ def model_stock_ratio(zero_shot: nn.Module, runs: Sequence[nn.Module]) -> float:
         raise WiseftError(f"{len(runs)} run has no angle to another: give two or more, of one recipe and several seeds")
     steps = [flat(run) - flat(zero_shot) for run in runs]
     pairs = [(i, j) for i in range(len(runs)) for j in range(i)]
-    cosine = np.mean([nn.functional.cosine_similarity(steps[i], steps[j], dim=0).item() for i, j in pairs])
-    return max(0.0, len(runs) * cosine / (1 + (len(runs) - 1) * cosine))
+    cosines = [nn.functional.cosine_similarity(steps[i], steps[j], dim=0).item() for i, j in pairs]
+    cosine = max(0.0, float(np.mean(cosines)))
+    return len(runs) * cosine / (1 + (len(runs) - 1) * cosine)
 
 
 def flat(model: nn.Module) -> Tensor:

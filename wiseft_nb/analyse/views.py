@@ -5,6 +5,7 @@ Explained in notebook 09_choose_alpha.
 
 from collections.abc import Callable
 
+import numpy as np
 from torch.utils.data import Dataset
 from torchvision.transforms import InterpolationMode, v2
 
@@ -41,7 +42,8 @@ class Transformed(Dataset):
 
     def __getitem__(self, index: int) -> tuple:
         image, label = pair(self.dataset[index])
-        with seeded((self.seed << 32) + index):
+        # torch's generator reads 32 bits of a seed: both numbers must be in them
+        with seeded(int(np.random.SeedSequence([self.seed, index]).generate_state(1)[0])):
             return self.transform(image), label
 
 

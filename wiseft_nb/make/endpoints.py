@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
@@ -89,16 +90,12 @@ def datasets_of(benchmark: Benchmark, further: bool = True) -> dict[str, Dataset
     return sets | (further_shifts(benchmark) | junk(benchmark) if further else {})
 
 
-def paths_of(endpoint: Endpoint, sets: dict[str, Dataset]) -> dict[str, dict[float, Predictions]]:
-    """What was kept of an endpoint: dataset -> alpha -> predictions."""
+def paths_of(endpoint: Endpoint, labels: dict[str, Tensor]) -> dict[str, dict[float, Predictions]]:
+    """What was kept of an endpoint: dataset -> alpha -> predictions, given the labels of each dataset."""
     with np.load(endpoint.file) as kept:
         found = {name: torch.from_numpy(kept[name]) for name in kept.files}
-    labels = {name: torch.tensor([label for _, label in sets[name]]) for name in found}
     return {
-        name: {
-            alpha: Predictions.on(sets[name], of_alpha, labels[name])
-            for alpha, of_alpha in zip(ALPHAS, logits, strict=True)
-        }
+        name: {alpha: Predictions(of_alpha, labels[name]) for alpha, of_alpha in zip(ALPHAS, logits, strict=True)}
         for name, logits in found.items()
     }
 
