@@ -1,7 +1,7 @@
 """WiSE-FT, runnable, teachable, checkable: the helper package behind the notebooks.
 
 The pipeline of the course stands at the top: ``zero_shot``, ``fine_tune``, ``interpolate``, ``evaluate``,
-``sweep``, ``classify``. Names are loaded when they are first asked for: a table or a figure needs no torch.
+``sweep``, ``choose_alpha``, ``classify``. Names are loaded when they are first asked for: a table or a figure needs no torch.
 """
 
 import sys
@@ -39,6 +39,7 @@ _ROOMS = {
     ),
     "robustness.published": ("own_model", "published", "published_tables"),
     "analyse.chord": ("chord_dip",),
+    "choose_alpha": ("choose_alpha",),
     "plots": (
         "add_curve",
         "add_model",
