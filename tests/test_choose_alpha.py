@@ -194,7 +194,7 @@ def test_the_gate_shuts_where_the_path_sags(accuracies, error, alpha):
 def test_rules_on_validation_accuracy():
     table = sweep_of(0.5, 0.86, 0.92, 0.93, 0.9)
     assert choose_alpha(table, "reference").alpha == 0.75
-    assert choose_alpha(table, "most of the gain").alpha == 0.25  # 0.5 + 0.8 * 0.4 = 0.82
+    assert choose_alpha(table, "most of the gain").alpha == 0.25  # 0.5 + 0.8 * 0.43 = 0.844
     assert choose_alpha(sweep_of(0.5, 0.9, 0.9, 0.9, 0.9), "reference").alpha == 0.5  # a tie
 
 
@@ -219,7 +219,7 @@ def test_every_rule_says_what_it_does_not_know():
         (lambda: choose_alpha(path(), "few labels", calibration=path(), margin=0.01), "margin is for"),
         (lambda: choose_alpha(sweep_of(0, 0, 0, 0, 0), "gate", calibration=path()), "calibrates nothing"),
         (lambda: choose_alpha(pd.concat([sweep_of(0, 0, 0, 0, 0)] * 2), "reference"), "one run"),
-        (lambda: choose_alpha(sweep_of(0.1, 0.2, alphas=(0.0, 0.5)), "most of the gain"), "between alpha 0 and 1"),
+        (lambda: choose_alpha(sweep_of(0.1, 0.2, alphas=(0.5, 1.0)), "most of the gain"), "from alpha 0"),
         (lambda: choose_alpha(sweep_of(0.1, 0.2, alphas=(0.0, 0.5)), "gate"), "has no path to judge"),
     ],
 )
@@ -256,9 +256,23 @@ def test_regret_is_what_is_lost_against_the_best_and_the_best_single_alpha():
     assert again.regret_single.tolist() == pytest.approx([-0.4, 0.4, 0.55])
 
 
+def test_runs_may_have_been_swept_at_different_alphas():
+    curves = pd.DataFrame(
+        [("x", 0, 0.1), ("x", 0.5, 0.2), ("x", 1, 0.3), ("y", 0, 0.1), ("y", 0.5, 0.4), ("y", 0.9, 0.2)],
+        columns=["seed", "alpha", "accuracy"],
+    ).assign(dataset="a")
+    found = regret(pd.DataFrame({"seed": ["x", "y"], "dataset": "a", "alpha": [0, 0.9]}), curves, ["seed"])
+    assert found.regret.tolist() == pytest.approx([0.2, 0.2])
+    with pytest.raises(WiseftError, match="alpha 0.9 is not on the curve"):
+        regret(pd.DataFrame({"seed": ["x"], "dataset": "a", "alpha": [0.9]}), curves, ["seed"])
+
+
 @pytest.mark.parametrize(
     ("choice", "words"),
-    [({"dataset": "a", "alpha": 0.3}, "0.3 is not on"), ({"dataset": "c", "alpha": 0}, "no curve for c")],
+    [
+        ({"dataset": "a", "alpha": 0.3}, "0.3 is not on the curve of a"),
+        ({"dataset": "c", "alpha": 0}, "no curve for c"),
+    ],
 )
 def test_an_alpha_off_the_curve_is_not_judged(choice, words):
     curves = pd.DataFrame({"dataset": "a", "alpha": [0, 0.5, 1], "accuracy": 0.5})

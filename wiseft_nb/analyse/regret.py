@@ -37,7 +37,7 @@ def regret(choices: pd.DataFrame, curves: pd.DataFrame, run: Sequence[str] = ())
     Raises
     ------
     WiseftError
-        If a chosen alpha, or 0.5, is not on its curve.
+        If a chosen alpha, or 0.5, is not on its curve. Curves of different runs may have different alphas.
 
     Explained in notebook 09_choose_alpha.
     """
@@ -47,30 +47,31 @@ def regret(choices: pd.DataFrame, curves: pd.DataFrame, run: Sequence[str] = ())
         curves, [*run, "dataset", "alpha", "accuracy"], "give tidy sweeps, and the columns that tell them apart"
     )
     wide = curves.pivot(index=[*run, "dataset"], columns="alpha", values="accuracy")
-    if wide.isna().to_numpy().any():
-        raise WiseftError("the curves are not all of the same alphas: give each run and dataset the same")
     wide.columns = wide.columns.to_numpy(float).round(9)
     rows = pd.MultiIndex.from_frame(choices[[*run, "dataset"]]) if run else pd.Index(choices.dataset)
-    lost = [*rows[~rows.isin(wide.index)].unique()]
-    alphas = choices.alpha.round(9)
-    off = sorted({*alphas, 0.5} - {*wide.columns})
-    if lost or off:
-        what = f"no curve for {lost[0]}" if lost else f"alpha {off[0]:g} is not on the curves ({[*wide.columns]})"
-        raise WiseftError(f"{what}: sweep it, or round to the nearest that was")
+    if lost := [*rows[~rows.isin(wide.index)].unique()]:
+        raise WiseftError(f"there is no curve for {lost[0]}: sweep it")
     judged = wide.loc[rows.unique()]
-    mean = judged.groupby(level=run).mean() if run else judged.mean().to_frame().T
+    mean = judged.groupby(level=run).mean(skipna=False) if run else judged.mean(skipna=False).to_frame().T
     single = mean.idxmax(axis=1)
     of_run = single.loc[pd.MultiIndex.from_frame(choices[run]) if len(run) > 1 else choices[run[0]]] if run else single
     found = wide.to_numpy()[wide.index.get_indexer(rows)]
     at = np.arange(len(found))
 
     def accuracy_at(wanted: np.ndarray) -> np.ndarray:
-        return found[at, wide.columns.get_indexer(np.broadcast_to(wanted, len(found)))]
+        wanted = np.broadcast_to(wanted, len(found))
+        places = wide.columns.get_indexer(wanted)
+        off = np.flatnonzero((places < 0) | np.isnan(found[at, places]))
+        if len(off):
+            raise WiseftError(
+                f"alpha {wanted[off[0]]:g} is not on the curve of {rows[off[0]]}: sweep it, or round to the nearest that is"
+            )
+        return found[at, places]
 
-    chosen = accuracy_at(alphas.to_numpy())
+    chosen = accuracy_at(choices.alpha.to_numpy(float).round(9))
     return choices.assign(
         accuracy=chosen,
-        regret=found.max(axis=1) - chosen,
+        regret=np.nanmax(found, axis=1) - chosen,
         regret_single=accuracy_at(of_run.to_numpy()) - chosen,
         gain=chosen - accuracy_at(np.array(0.5)),
     )

@@ -22,6 +22,7 @@ from wiseft_nb.analyse import estimates
 from wiseft_nb.analyse.calibration import at_temperature
 from wiseft_nb.analyse.estimates import Along, average_confidence
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
+from wiseft_nb.compare import paired
 from wiseft_nb.make.alpha_rules import (
     CALIBRATIONS,
     FIXED_RULES,
@@ -59,9 +60,14 @@ def choices(known: Known, datasets: list[str]) -> Iterator[dict]:
         found = {rule: choose(known, path) for rule, choose in rules.items()}
         found["agreement of two runs"] = estimates.agreement(path, other)
         found["second run's confidence, validation"] = second_opinion(known, path, other)
+        if name.startswith("test, "):  # what changed these images changed none that the temperatures were fitted on
+            others = known.cooled(path, f"all but {name.removeprefix('test, ')}")
+            found["confidence, ten other kinds"] = average_confidence(others)
         for rule, chosen in found.items():
             alpha = nearest(chosen)
+            pair = paired(path[alpha], path[0.5])
             row = {"dataset": name, "rule": rule, "alpha": alpha}
+            row |= {"only_rule": pair.only_first, "only_half": pair.only_second, "n": pair.n}
             if isinstance(chosen, pd.Series) and {alpha, 0.5} <= {*chosen.index}:
                 row["promised"] = chosen[alpha] - chosen[0.5]  # points of accuracy only where the estimate is one
             yield row
