@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, mutual_info_score
 
 from wiseft_nb.analyse import estimates
 from wiseft_nb.analyse.estimates import average_confidence, calibrated
-from wiseft_nb.analyse.regret import regret, two_way_interval
+from wiseft_nb.analyse.regret import judge, load_choosing, regret, two_way_interval
 from wiseft_nb.analyse.views import Transformed, rotated
 from wiseft_nb.benchmarks import ImageSet, load_benchmark
 from wiseft_nb.benchmarks.asked import asked_of, source_of
@@ -24,12 +24,16 @@ from wiseft_nb.evaluate import Predictions
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def path(n=200, seed=0, sharpness=2.0, growth=0.0, right=0.7):
+def path(n=200, seed=0, **how):
+    return path_of(ALPHAS, n, seed, **how)
+
+
+def path_of(alphas, n=200, seed=0, sharpness=2.0, growth=0.0, right=0.7):
     """Predictions along alpha that are right by chance, and surer the larger alpha is."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 5, n)
     found = {}
-    for alpha in ALPHAS:
+    for alpha in alphas:
         logits = rng.normal(size=(n, 5))
         logits[np.arange(n), np.where(rng.random(n) < right, labels, rng.integers(0, 5, n))] += 2
         found[alpha] = Predictions(torch.tensor(logits * (sharpness + growth * alpha)).float(), torch.tensor(labels))
@@ -289,6 +293,24 @@ def test_an_interval_over_runs_and_datasets_knows_of_both():
     assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
     with pytest.raises(WiseftError, match="gaps"):
         two_way_interval(pd.DataFrame([[1, np.nan]]))
+
+
+def test_a_rule_is_judged_by_its_mean_over_runs_and_datasets():
+    rows = pd.DataFrame(
+        [(rule, recipe, seed, dataset) for rule in "pq" for recipe in "xy" for seed in (0, 1) for dataset in "abc"],
+        columns=["rule", "recipe", "seed", "dataset"],
+    )
+    rng = np.random.default_rng(0)
+    rows = rows.assign(gain=rng.normal(size=24), alpha=0.5, regret=0.01, regret_single=-0.02)
+    found = judge(rows, ["q"]).loc["q"]
+    of_q = rows[rows.rule == "q"]
+    assert found.gain == pytest.approx(100 * of_q.gain.mean(), abs=0.01) and found.low < found.gain < found.high
+    assert found.y == pytest.approx(100 * of_q[of_q.recipe == "y"].gain.mean(), abs=0.01)
+    assert found.regret == 1 and found["against one alpha"] == -2 and found["mean alpha"] == 0.5
+    with pytest.raises(WiseftError, match="unknown rule 'r'"):
+        judge(rows, ["r"])
+    with pytest.raises(WiseftError, match="unknown table 'costs'"):
+        load_choosing("costs")
 
 
 # Harder images

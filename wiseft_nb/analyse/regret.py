@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from wiseft_nb.errors import WiseftError
+from wiseft_nb.errors import WiseftError, unknown
+from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.tidy import check_columns
 
 DRAWS = 2000
+CHOOSING = DATA / "results" / "choosing"
 
 
 def regret(choices: pd.DataFrame, curves: pd.DataFrame, run: Sequence[str] = ()) -> pd.DataFrame:
@@ -101,3 +103,47 @@ def two_way_interval(values: pd.DataFrame, seed: int = 0) -> tuple[float, float,
     weights = [rng.multinomial(size, np.full(size, 1 / size), DRAWS) / size for size in found.shape]
     means = np.einsum("dr,rc,dc->d", weights[0], found, weights[1])
     return float(found.mean()), *(float(bound) for bound in np.quantile(means, [0.025, 0.975]))
+
+
+def judge(judged: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
+    """What each rule loses and gains over all runs and datasets, in points.
+
+    Parameters
+    ----------
+    judged : pandas.DataFrame
+        As ``regret`` returns it: rule, recipe, seed, dataset, alpha, regret, regret_single, gain; every rule for the
+        same runs and datasets.
+    rules : sequence of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by rule: regret, against one alpha, gain (over alpha 0.5), low, high (its 95 % interval for other runs
+        and datasets), mean alpha, and the gain of each recipe.
+
+    Explained in notebook 09_choose_alpha.
+    """
+    table = {}
+    for rule in rules:
+        some = judged[judged.rule == rule]
+        if some.empty:
+            raise unknown("rule", rule, set(judged.rule))
+        mean, low, high = two_way_interval(some.pivot(index=["recipe", "seed"], columns="dataset", values="gain"))
+        of_recipe = {recipe: 100 * gain for recipe, gain in some.groupby("recipe").gain.mean().items()}
+        lost = {"regret": 100 * some.regret.mean(), "against one alpha": 100 * some.regret_single.mean()}
+        gained = {"gain": 100 * mean, "low": 100 * low, "high": 100 * high, "mean alpha": some.alpha.mean()}
+        table[rule] = lost | gained | of_recipe
+    return pd.DataFrame(table).T.rename_axis("rule").round(2)
+
+
+def load_choosing(name: str) -> pd.DataFrame:
+    """A table of the study of rules for alpha on digits; its card says what a row is.
+
+    Made by ``python -m wiseft_nb.make.choosing``. Accuracies are fractions.
+
+    Explained in notebook 09_choose_alpha.
+    """
+    names = sorted(path.stem for path in CHOOSING.glob("*.csv"))
+    if name not in names:
+        raise unknown("table", name, names)
+    return pd.read_csv(CHOOSING / f"{name}.csv")

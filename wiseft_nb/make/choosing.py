@@ -1,4 +1,5 @@
-"""Judge rules for alpha, for notebook 09: ``python -m wiseft_nb.make.choosing`` (some minutes on 2 cores).
+"""Judge rules for alpha, for notebook 09: ``python -m wiseft_nb.make.choosing`` (two minutes an endpoint on one
+core; one that stands in the tables is not judged again).
 
 Reads what ``wiseft_nb.make.endpoints`` kept. No rule has a number that was tuned on a shift. Writes under
 ``data/results/choosing``, each row with recipe and seed:
@@ -11,6 +12,7 @@ Reads what ``wiseft_nb.make.endpoints`` kept. No rule has a number that was tune
     bias.csv        confidence minus accuracy along alpha, by what the temperatures were fitted on
 """
 
+import os
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -202,38 +204,37 @@ def averaged(rows: Iterator[dict], by: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows).groupby(by, sort=False).mean().reset_index()
 
 
-def stock_ratios(benchmark: Benchmark) -> dict[Endpoint, float]:
-    """Model Stock's t of each endpoint's run and the one of the next seed."""
-    zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
-    found = {}
-    for endpoint in present():
-        runs = [run.fine_tuned(zero_shot, benchmark) for run in (endpoint, partner(endpoint))]
-        found[endpoint] = estimates.model_stock_ratio(zero_shot, runs)
-    return found
-
-
 def partner(endpoint: Endpoint) -> Endpoint:
     """The run of the next seed."""
     return Endpoint(endpoint.recipe, SEEDS[(SEEDS.index(endpoint.seed) + 1) % len(SEEDS)])
 
 
-def present() -> list[Endpoint]:
-    """Endpoints of which both runs were kept."""
-    return [endpoint for endpoint in ENDPOINTS if endpoint.file.exists() and partner(endpoint).file.exists()]
+def todo() -> list[Endpoint]:
+    """Endpoints of which both runs were kept, and that the tables lack."""
+    path = FOLDER / "choices.csv"
+    there = pd.read_csv(path, usecols=["recipe", "seed"]).drop_duplicates() if path.exists() else pd.DataFrame()
+    done = {Endpoint(*row) for row in there.itertuples(index=False)}
+    kept = [endpoint for endpoint in ENDPOINTS if endpoint.file.exists() and partner(endpoint).file.exists()]
+    return [endpoint for endpoint in kept if endpoint not in done]
 
 
 def main() -> None:
-    """Make every table anew from what was kept."""
+    """Judge what the tables lack, endpoint after endpoint."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     benchmark = load_benchmark("digits")
-    sets, ratios, found = datasets_of(benchmark), stock_ratios(benchmark), {}
-    labels = {name: torch.tensor([label for _, label in data]) for name, data in sets.items()}
-    for endpoint in tqdm(ratios, desc="endpoints"):
-        paths, other = (paths_of(run, labels) for run in (endpoint, partner(endpoint)))
-        for name, table in of_endpoint(endpoint, Known(paths, other, ratios[endpoint]), benchmark).items():
-            found.setdefault(name, []).append(table)
-    for name, tables in found.items():
-        pd.concat(tables).round(5).to_csv(FOLDER / f"{name}.csv", index=False)
+    zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
+    labels = {name: torch.tensor([label for _, label in data]) for name, data in datasets_of(benchmark).items()}
+    for endpoint in tqdm(todo(), desc="endpoints"):
+        runs = endpoint, partner(endpoint)
+        stock = estimates.model_stock_ratio(zero_shot, [run.fine_tuned(zero_shot, benchmark) for run in runs])
+        known = Known(*(paths_of(run, labels) for run in runs), stock)
+        found = of_endpoint(endpoint, known, benchmark)
+        for name in sorted(found, key="choices".__eq__):  # the table that says what is done comes last
+            path = FOLDER / f"{name}.csv"
+            there = [pd.read_csv(path)] if path.exists() else []
+            there = [table[(table.recipe != endpoint.recipe) | (table.seed != endpoint.seed)] for table in there]
+            pd.concat([*there, found[name].round(5)]).to_csv(path.with_suffix(".tmp"), index=False)
+            os.replace(path.with_suffix(".tmp"), path)
 
 
 if __name__ == "__main__":
