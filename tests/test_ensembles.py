@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from wiseft_nb import WiseftError, evaluate, fine_tune, wise_ft
 from wiseft_nb.analyse.averages import Follow, beta_weights, debias, ema_weights, running_average
 from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds, seeds_table
+from wiseft_nb.analyse.calibration import at_temperature
 from wiseft_nb.analyse.cost import inference_cost
 from wiseft_nb.analyse.ensembles import compare_spaces, departure_from_line, output_ensemble, predict_along
 from wiseft_nb.analyse.per_image import (
@@ -26,12 +28,11 @@ from wiseft_nb.analyse.per_image import (
     distance_coefficients,
     encode,
     entropy_coefficients,
-    fit_temperature,
-    scaled,
 )
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.interpolate import interpolate, random_interpolation
 from wiseft_nb.intervals import mean_interval
+from wiseft_nb.make import ensembles
 from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.plots.seeds import plot_band, plot_forest
 
@@ -111,6 +112,63 @@ def test_what_cannot_be_averaged_is_refused_in_a_sentence(two, change, words):
         output_ensemble(**({"first": two[0], "second": two[1], "alpha": 0.5} | change))
 
 
+# Classes that are not asked for have no say
+
+
+ASKED = {  # four columns; what the dataset asks for, and the columns of its labels
+    "subset": (dict(class_subset=(3, 0)), [(3,), (0,)]),
+    "groups": (dict(class_groups=((2,), (0, 3))), [(2,), (0, 3)]),
+}
+
+
+@pytest.fixture(params=ASKED, ids=list(ASKED))
+def asking(request):
+    """Two that were asked for some classes, with loud logits of others; and the same two with those labels alone."""
+    asked, columns = ASKED[request.param]
+    labels = torch.arange(40) % 2
+    whole = [some(i, classes=4) for i in (0, 1)]
+    whole[0][:, 1] += 5.0  # nobody asks for class 1
+    stays = labels if "class_groups" in asked else torch.tensor(asked["class_subset"])[labels]
+    narrow = [torch.stack([logits[:, list(c)].amax(1) for c in columns], dim=1) for logits in whole]
+    return [Predictions(x, stays, **asked) for x in whole], [Predictions(x, labels) for x in narrow]
+
+
+def test_probabilities_are_those_among_the_labels_asked_for(asking):
+    """Softmax over classes nobody asks for would take the vote from whoever names them."""
+    whole = asking[0]
+    found, expected = (output_ensemble(*two, 0.4) for two in asking)
+    assert torch.allclose(found.choices, expected.logits, atol=1e-6)
+    assert torch.equal(found.correct, expected.correct)
+    over_all = torch.lerp(*(p.logits.double().softmax(1) for p in whole), 0.4)
+    careless = dataclasses.replace(whole[0], logits=over_all)
+    assert not torch.equal(careless.correct, expected.correct), "the test tells the two apart"
+
+
+def test_entropies_and_the_choice_of_a_and_b_know_the_labels_asked_for(asking):
+    whole, narrow = asking
+    assert torch.allclose(entropy_coefficients(*whole), entropy_coefficients(*narrow), atol=1e-6)
+    distance = torch.linspace(0, 2, 40, dtype=torch.float64)
+    assert choose_distance(distance, *whole) == choose_distance(distance, *narrow)
+
+
+def test_departure_is_that_of_the_classes_asked_for():
+    labels = torch.arange(40) % 2
+    path = {a: some(i, classes=4) for i, a in enumerate((0.0, 0.5, 1.0))}
+    of_subset = departure_from_line({a: Predictions(x, labels, class_subset=(0, 1)) for a, x in path.items()})
+    of_groups = departure_from_line({a: Predictions(x, labels, class_groups=((0,), (1,))) for a, x in path.items()})
+    alone = departure_from_line({a: Predictions(x[:, :2], labels) for a, x in path.items()})
+    for found in (of_subset, of_groups):
+        pd.testing.assert_frame_equal(found, alone)
+
+
+def test_labels_that_share_a_class_have_no_probabilities_of_their_own():
+    labels = torch.arange(40) % 2
+    two = [Predictions(some(i, classes=4), labels, class_groups=((0, 1), (1, 2))) for i in (0, 1)]
+    with pytest.raises(WiseftError, match="share a class"):
+        output_ensemble(*two, 0.5)
+    assert output_ensemble(*two, 0.5, "logits").class_groups == two[0].class_groups
+
+
 # Weights against outputs
 
 
@@ -172,25 +230,6 @@ def test_a_path_needs_two_ends_that_differ(ends):
 # An alpha for every image
 
 
-def test_the_temperature_is_the_best_of_a_fine_grid(two):
-    predictions = scaled(two[0], 0.2)
-    grid = np.geomspace(0.1, 60, 4000)
-    losses = [nn.functional.cross_entropy(predictions.logits / t, predictions.labels).item() for t in grid]
-    assert (
-        min(losses)
-        >= nn.functional.cross_entropy(predictions.logits / fit_temperature(predictions), predictions.labels) - 1e-6
-    )
-
-
-def test_temperatures_that_made_the_labels_are_found_again():
-    torch.manual_seed(0)
-    logits = 4 * torch.randn(20_000, 5)
-    labels = torch.multinomial((logits / 2.5).softmax(1), 1)[:, 0]
-    assert fit_temperature(Predictions(logits, labels)) == pytest.approx(2.5, rel=0.05)
-    with pytest.raises(WiseftError, match="above 0"):
-        scaled(Predictions(logits, labels), 0.0)
-
-
 def test_dawin_takes_the_entropies_as_scipy_does(two):
     h0, h1 = (scipy_entropy(p.logits.double().softmax(1).numpy(), axis=1) for p in two)
     assert np.allclose(entropy_coefficients(*two), np.exp(-h1) / (np.exp(-h0) + np.exp(-h1)))
@@ -204,7 +243,7 @@ def test_a_certain_answer_has_entropy_0():
 
 
 def test_each_image_gets_the_nearest_alpha_of_the_path(two):
-    path = {0.0: two[0], 0.5: scaled(two[0], 2.0), 1.0: two[1]}
+    path = {0.0: two[0], 0.5: at_temperature(two[0], 2.0), 1.0: two[1]}
     coefficients = torch.tensor([0.1, 0.3, 0.9, 0.74] * 10)
     found = at_coefficients(path, coefficients).logits
     for i, alpha in enumerate([0.0, 0.5, 1.0, 0.5] * 10):
@@ -457,6 +496,27 @@ def test_bands_and_forests_show_the_table():
     plt.close("all")
 
 
-def test_predictions_of_a_subset_go_through_the_same_functions(two):
-    first = dataclasses.replace(two[0], class_subset=(0, 1, 2, 3, 4))
-    assert scaled(first, 2.0).class_subset == first.class_subset
+# The command
+
+
+def test_the_command_measures_what_is_missing_and_a_named_part_again_in_its_place(tmp_path, monkeypatch):
+    told = []
+
+    def part(name):
+        def measure(measured, run):
+            told.append((measured.seed, name))
+            measured.add(name, "m", 0.5, "accuracy", "reference", len(told))
+
+        return measure
+
+    monkeypatch.setattr(ensembles, "TABLE", tmp_path / "ensembles.csv")
+    monkeypatch.setattr(ensembles, "PARTS", {name: part(name) for name in ("b", "a")})
+    monkeypatch.setattr(ensembles, "load_benchmark", lambda name: None)
+    monkeypatch.setattr(ensembles, "Run", lambda benchmark, seed: SimpleNamespace(benchmark=benchmark, seed=seed))
+    for arguments in ([], [], ["b"]):
+        monkeypatch.setattr("sys.argv", ["ensembles", *arguments])
+        ensembles.main()
+    assert told == [(s, name) for s in (0, 1, 2) for name in "ba"] + [(s, "b") for s in (0, 1, 2)]
+    table = pd.read_csv(ensembles.TABLE)
+    assert table[["seed", "part"]].to_numpy().tolist() == [[s, name] for s in (0, 1, 2) for name in "ba"]
+    assert table[table.part == "a"].value.tolist() == [2, 4, 6] and table[table.part == "b"].value.min() == 7

@@ -39,7 +39,8 @@ def output_ensemble(
     alpha : float or Tensor
         In [0, 1]; a tensor ``(n,)`` has one for each image.
     space : {"logits", "probabilities"}
-        Probabilities come back as their logarithms, whose softmax they are.
+        Probabilities come back as their logarithms, whose softmax they are. Where a dataset asks for some of
+        the classes (``class_subset``, ``class_groups``), they are probabilities among its labels.
 
     Returns
     -------
@@ -48,7 +49,8 @@ def output_ensemble(
     Raises
     ------
     WiseftError
-        If the two are not of the same images and classes, alpha is outside [0, 1], or space is unknown.
+        If the two are not of the same images and classes, alpha is outside [0, 1], space is unknown, or
+        probabilities are asked for of labels that share a class.
 
     Explained in notebook 07_compare_ensembles.
     """
@@ -63,12 +65,34 @@ def output_ensemble(
             f"alpha is {tuple(alpha.shape)}: expected one number in [0, 1], or one for each of {first.n} images"
         )
     share = alpha.double()[:, None]
-    a, b = first.logits.double(), second.logits.double()
     if space == "logits":
-        mixed = (1 - share) * a + share * b
-    else:
-        mixed = torch.logaddexp(a.log_softmax(1) + (1 - share).log(), b.log_softmax(1) + share.log())
-    return like(first, mixed)
+        return like(first, (1 - share) * first.logits.double() + share * second.logits.double())
+    a, b = (predictions.choices.double().log_softmax(1) for predictions in (first, second))
+    return like(first, back_in_place(torch.logaddexp(a + (1 - share).log(), b + share.log()), first))
+
+
+def back_in_place(log_p: Tensor, predictions: Predictions) -> Tensor:
+    """From a column for each label that is asked for to a column for each class: minus infinity for all others."""
+    if predictions.class_groups is None and predictions.class_subset is None:
+        return log_p
+    groups = classes_asked(predictions)
+    if len(named := [place for group in groups for place in group]) > len(set(named)):
+        raise WiseftError(
+            "two labels of the dataset share a class of the classifier, so a probability has no place of its own: "
+            'average logits (space="logits")'
+        )
+    found = torch.full(predictions.logits.shape, -torch.inf, dtype=log_p.dtype)
+    for column, group in enumerate(groups):
+        found[:, list(group)] = log_p[:, [column]]
+    return found
+
+
+def classes_asked(predictions: Predictions) -> Sequence[Sequence[int]]:
+    """The classes of each label that is asked for, as columns of the logits."""
+    if predictions.class_groups is not None:
+        return predictions.class_groups
+    subset = predictions.class_subset
+    return [(place,) for place in (range(predictions.logits.shape[1]) if subset is None else subset)]
 
 
 def check_same_images(first: Predictions, second: Predictions) -> None:
@@ -202,8 +226,8 @@ def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:
     pandas.DataFrame
         A row for each alpha: departure (root mean square over images of the distance from the line, as a
         fraction of the same of the distance between the ends), agreement (fraction of images to which
-        averaged weights and averaged logits give one class). Logits are centred over the classes first:
-        a number added to all of them changes no answer.
+        averaged weights and averaged logits give one class). Logits are those of the classes that the dataset
+        asks for, centred first: a number added to all of them changes no answer.
 
     Raises
     ------
@@ -213,7 +237,7 @@ def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:
     Explained in notebook 07_compare_ensembles.
     """
     first, last = ends_of(path)
-    centred = {alpha: centre(predictions.logits) for alpha, predictions in path.items()}
+    centred = {alpha: centre(predictions) for alpha, predictions in path.items()}
     length = (centred[last] - centred[first]).square().sum(1).mean().sqrt().item()
     if not length:
         raise WiseftError("the ends of the path say the same of every image: there is no line to depart from")
@@ -239,7 +263,7 @@ def ends_of(path: Mapping[float, Predictions]) -> tuple[float, float]:
     return min(path), max(path)
 
 
-def centre(logits: Tensor) -> Tensor:
-    """Logits whose mean over the classes is 0, float64."""
-    logits = logits.double()
+def centre(predictions: Predictions) -> Tensor:
+    """Logits of the classes that are asked for, their mean over the classes 0, float64."""
+    logits = predictions.logits.double()[:, sorted({place for group in classes_asked(predictions) for place in group})]
     return logits - logits.mean(1, keepdim=True)

@@ -1,15 +1,18 @@
 """Measure what notebook 07 states over three seeds: ``python -m wiseft_nb.make.ensembles`` (about 25 minutes on 2 cores).
 
 Fine-tunes with the course's recipe and follows the weights along the run, trains two standard models and a linear
-classifier; then each test set is looked at once for each
-ensemble. Writes ``data/results/ensembles.csv``, seed after seed; a seed that stands there is not measured again.
+classifier; then each test set is looked at once for each ensemble. Writes ``data/results/ensembles.csv``, seed after
+seed and part after part. What stands there is not measured again; with names of parts those are, and no others:
+"robust or not" when the table of standard models has changed, say.
 
 Explained in notebook 07_compare_ensembles.
 """
 
+import argparse
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,7 @@ from tqdm.auto import tqdm
 
 from wiseft_nb.analyse.averages import Follow, beta_weights, debias, running_average
 from wiseft_nb.analyse.bootstrap import Statistic, accuracy_of
+from wiseft_nb.analyse.calibration import at_temperature, fit_temperature
 from wiseft_nb.analyse.ensembles import SPACES, departure_from_line
 from wiseft_nb.analyse.per_image import (
     FailureSet,
@@ -27,8 +31,6 @@ from wiseft_nb.analyse.per_image import (
     distance_grid,
     encode,
     entropy_coefficients,
-    fit_temperature,
-    scaled,
 )
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.engine.batches import shuffled
@@ -92,11 +94,13 @@ def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> No
     benchmark, ends = measured.benchmark, (curve[0.0], curve[1.0])
     val, train = ([evaluate(m, data, progress=False) for m in models] for data in (benchmark.val, benchmark.train))
     temperatures = [fit_temperature(said) for said in val]
-    calibrated = [{name: scaled(p, t) for name, p in end.items()} for end, t in zip(ends, temperatures, strict=True)]
+    calibrated = [
+        {name: at_temperature(p, t) for name, p in end.items()} for end, t in zip(ends, temperatures, strict=True)
+    ]
     failures = FailureSet.of(encode(models[1], benchmark.train), *train)
     distances = {name: failures.distance(encode(models[1], data)) for name, data in benchmark.test_sets.items()}
-    scaled_val = [scaled(said, t) for said, t in zip(val, temperatures, strict=True)]
-    a, b = choose_distance(failures.distance(encode(models[1], benchmark.val)), *scaled_val)
+    calibrated_val = [at_temperature(said, t) for said, t in zip(val, temperatures, strict=True)]
+    a, b = choose_distance(failures.distance(encode(models[1], benchmark.val)), *calibrated_val)
     lambdas = {name: entropy_coefficients(*(end[name] for end in calibrated)) for name in benchmark.test_sets}
     paths = {name: {alpha: said[name] for alpha, said in curve.items()} for name in benchmark.test_sets}
     methods = {
@@ -186,41 +190,76 @@ def chord(names: Sequence[str], alpha: float) -> Statistic:
     return lambda found: (1 - alpha) * first(found) + alpha * second(found)
 
 
-def one_seed(seed: int, benchmark: Benchmark) -> Iterator[str]:
-    """Measure one seed, part after part, and append it to the table."""
-    zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
-    measured = Measured(benchmark, seed)
-    yield "fine-tuning"
-    fine_tuned, averages = followed(zero_shot, benchmark, seed)
-    models = zero_shot, fine_tuned
-    yield "curve"
-    curve = along(*models, benchmark, ALPHAS)
-    spaces(measured, "spaces", curve)
-    yield "per image"
-    per_image(measured, models, curve)
-    yield "averages"
-    trajectory(measured, models, averages, curve)
-    yield "coins"
-    coins(measured, models, curve)
-    yield "standard models"
-    robust_or_not(measured, curve[0.0], evaluate(zero_shot, benchmark.val, progress=False))
-    linear_classifier(measured, zero_shot)
-    there = [pd.read_csv(TABLE)] if TABLE.exists() else []
+class Run:
+    """What the parts of one seed share, each made when it is first asked for."""
+
+    def __init__(self, benchmark: Benchmark, seed: int) -> None:
+        self.benchmark, self.seed = benchmark, seed
+        self.zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
+
+    @cached_property
+    def followed(self) -> tuple[ImageClassifier, dict]:
+        """The fine-tuned model, and the averages along its run."""
+        return followed(self.zero_shot, self.benchmark, self.seed)
+
+    @property
+    def models(self) -> tuple[ImageClassifier, ImageClassifier]:
+        """Zero-shot and fine-tuned."""
+        return self.zero_shot, self.followed[0]
+
+    @cached_property
+    def curve(self) -> dict[float, Said]:
+        """What interpolated weights say."""
+        return along(*self.models, self.benchmark, ALPHAS)
+
+
+def standard(measured: Measured, run: Run) -> None:
+    """Ensembles with standard models; of the zero-shot classifier alone, no fine-tuning is needed."""
+    said = says(run.zero_shot, run.benchmark)
+    robust_or_not(measured, said, evaluate(run.zero_shot, run.benchmark.val, progress=False))
+
+
+PARTS: dict[str, Callable[[Measured, Run], None]] = {
+    "spaces": lambda measured, run: spaces(measured, "spaces", run.curve),
+    "per image": lambda measured, run: per_image(measured, run.models, run.curve),
+    "trajectory": lambda measured, run: trajectory(measured, run.models, run.followed[1], run.curve),
+    "coins": lambda measured, run: coins(measured, run.models, run.curve),
+    "robust or not": standard,
+    "linear classifier": lambda measured, run: linear_classifier(measured, run.zero_shot),
+}
+
+
+def one_part(part: str, run: Run) -> None:
+    """Measure a part of one seed, and write it where it belongs in the table."""
+    measured = Measured(run.benchmark, run.seed)
+    PARTS[part](measured, run)
+    new, there = pd.DataFrame(measured.rows).round(5), read()
+    table = pd.concat([there[(there.seed != run.seed) | (there.part != part)], new] if len(there) else [new])
+    order = {name: place for place, name in enumerate(PARTS)}
+    table = table.sort_values(["seed", "part"], key=lambda column: column.replace(order), kind="stable")
     temporary = TABLE.with_suffix(".tmp")
-    pd.concat([*there, pd.DataFrame(measured.rows).round(5)]).to_csv(temporary, index=False)
+    table.to_csv(temporary, index=False)
     os.replace(temporary, TABLE)
-    yield "written"
+
+
+def read() -> pd.DataFrame:
+    """The table as it stands, or an empty one."""
+    return pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["seed", "part"])
 
 
 def main() -> None:
-    """Measure the seeds that the table lacks."""
+    """Measure what the table lacks, or the parts that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"measure these anew: {', '.join(map(repr, PARTS))}")
+    anew = parser.parse_args().parts
+    if unknown_parts := set(anew) - set(PARTS):
+        parser.error(f"no part is called {unknown_parts}: choose from {list(PARTS)}")
     benchmark = load_benchmark("digits")
-    done = set(pd.read_csv(TABLE).seed) if TABLE.exists() else set()
     for seed in SEEDS:
-        if seed not in done:
-            with tqdm(one_seed(seed, benchmark), desc=f"seed {seed}") as parts:
-                for part in parts:
-                    parts.set_postfix_str(part)
+        done = set() if anew else set(read().query("seed == @seed").part)
+        run = Run(benchmark, seed)
+        for part in tqdm([part for part in anew or PARTS if part not in done], desc=f"seed {seed}"):
+            one_part(part, run)
 
 
 if __name__ == "__main__":
