@@ -16,7 +16,15 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wiseft_nb import WiseftError, evaluate, fine_tune, wise_ft
-from wiseft_nb.analyse.averages import Follow, beta_weights, debias, ema_weights, running_average
+from wiseft_nb.analyse.averages import (
+    Follow,
+    average_along,
+    beta_weights,
+    debias,
+    ema_weights,
+    running_average,
+    with_statistics_of,
+)
 from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds, seeds_table
 from wiseft_nb.analyse.calibration import at_temperature
 from wiseft_nb.analyse.cost import inference_cost
@@ -34,7 +42,7 @@ from wiseft_nb.interpolate import interpolate, random_interpolation
 from wiseft_nb.intervals import mean_interval
 from wiseft_nb.make import ensembles
 from wiseft_nb.models.classifier import ImageClassifier
-from wiseft_nb.plots.seeds import plot_band, plot_forest
+from wiseft_nb.plots.seeds import plot_band, plot_bands, plot_forest
 
 
 def some(seed=0, n=40, classes=5, scale=3.0):
@@ -380,9 +388,15 @@ def test_beta_weights_are_a_u_that_is_even():
 
 def test_following_changes_nothing_and_sees_every_step(zero_shot, tiny, quick_config, fine_tuned):
     steps = 4
-    follow = Follow({"mean": {}, "half": {}, "last": {}}, windows={"half": (0, 2), "last": (steps, steps)})
+    windows = {"half": (0, 2), "last": (steps, steps)}
+    follow = Follow({"mean": {}, "half": {}, "last": {}}, windows)
     followed = fine_tune(zero_shot, tiny, quick_config, progress=False, objective=follow)
     follow.look(followed)
+    again, averages = average_along(zero_shot, tiny, quick_config, follow.averages, windows)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), followed.parameters(), strict=True))
+    for name, model in averages.items():
+        same = zip(model.parameters(), follow.models[name].module.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in same)
     assert all(torch.equal(a, b) for a, b in zip(fine_tuned.parameters(), followed.parameters(), strict=True))
     seen = {name: int(model.n_averaged) for name, model in follow.models.items()}
     assert seen == {"mean": steps + 1, "half": 3, "last": 1}
@@ -390,6 +404,19 @@ def test_following_changes_nothing_and_sees_every_step(zero_shot, tiny, quick_co
     assert all(torch.equal(a, b) for a, b in zip(fine_tuned.parameters(), last.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(zero_shot.buffers(), last.buffers(), strict=True))
     assert isinstance(follow.models["mean"].module, ImageClassifier)
+
+
+def test_statistics_are_those_of_the_training_images():
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 4))
+    classifier = ImageClassifier(network, nn.Linear(4, 2), class_names=("a", "b")).eval()
+    torch.manual_seed(0)
+    data = [(5 + 2 * torch.randn(3), i % 2) for i in range(64)]
+    made = with_statistics_of(classifier, data)
+    inputs = torch.stack([x for x, _ in data])
+    batchnorm = made.image_encoder[0]
+    assert torch.allclose(batchnorm.running_mean, inputs.mean(0), atol=1e-5) and not made.training
+    assert torch.allclose(batchnorm.running_var, inputs.var(0), atol=1e-4)
+    assert (network[0].running_mean == 0).all(), "what was given stays"
 
 
 # A coin for every weight
@@ -493,6 +520,11 @@ def test_bands_and_forests_show_the_table():
     assert other.get_yticks()[0] > other.get_yticks()[1], "the first stands at the top"
     (bars,) = other.containers[0].lines[2]
     assert sorted(seg[:, 0].tolist() for seg in bars.get_segments()) == [[-1.0, 4.0], [0.5, 3.0]]
+    both = pd.concat({"one": table, "other": 2 * table})
+    _, third = plot_bands(both)
+    assert [line.get_label() for line in third.lines] == ["one", "other"]
+    assert third.lines[1].get_xydata().tolist() == [[0.1, 2.0], [0.2, 4.0]]
+    assert len({(line.get_marker(), line.get_linestyle()) for line in third.lines}) == 2, "not by colour alone"
     plt.close("all")
 
 

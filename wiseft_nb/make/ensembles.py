@@ -16,10 +16,10 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from wiseft_nb.analyse.averages import Follow, beta_weights, debias, running_average
+from wiseft_nb.analyse.averages import average_along, beta_weights, debias, running_average, with_statistics_of
 from wiseft_nb.analyse.bootstrap import Statistic, accuracy_of
 from wiseft_nb.analyse.calibration import at_temperature, fit_temperature
 from wiseft_nb.analyse.ensembles import SPACES, departure_from_line
@@ -35,7 +35,7 @@ from wiseft_nb.analyse.per_image import (
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.engine.batches import shuffled
 from wiseft_nb.evaluate import evaluate
-from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, training_batches
+from wiseft_nb.fine_tune import FineTuneConfig
 from wiseft_nb.interpolate import interpolate, random_interpolation, wise_ft
 from wiseft_nb.intervals import MEAN
 from wiseft_nb.make.measured import Measured, Said, along, says, together
@@ -62,10 +62,8 @@ def followed(zero_shot: ImageClassifier, benchmark: Benchmark, seed: int) -> tup
         stop = round(share * steps)
         averages[f"EMA {BEST_DECAY} at {share:.0%}"] = averages[f"EMA {BEST_DECAY}"]
         windows |= {f"EMA {BEST_DECAY} at {share:.0%}": (0, stop), f"stopped at {share:.0%}": (stop, stop)}
-    follow = Follow(averages | {name: {} for name in windows if not name.startswith("EMA")}, windows)
-    fine_tuned = fine_tune(zero_shot, benchmark, config, progress=False, objective=follow)
-    follow.look(fine_tuned)
-    return fine_tuned, {name: model.module for name, model in follow.models.items()}
+    averages |= {name: {} for name in windows if not name.startswith("EMA")}
+    return average_along(zero_shot, benchmark, config, averages, windows)
 
 
 def spaces(measured: Measured, part: str, curve: dict[float, Said]) -> None:
@@ -135,7 +133,6 @@ def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> No
 def trajectory(measured: Measured, ends: tuple, averages: dict, curve: dict[float, Said]) -> None:
     """Averages along the run against the curve; BatchNorm's statistics as they were, and estimated again."""
     benchmark, (zero_shot, fine_tuned) = measured.benchmark, ends
-    loader = [inputs for inputs, _ in training_batches(benchmark.train, zero_shot, FineTuneConfig(epochs=1))]
     models = dict(averages)
     measured.above_curve("trajectory", "fine-tuned", np.nan, curve[1.0], curve)
     ema = f"EMA {BEST_DECAY}"
@@ -145,8 +142,9 @@ def trajectory(measured: Measured, ends: tuple, averages: dict, curve: dict[floa
         name = f"debiased {ema}, WiSE-FT {alpha}"
         models[name] = copy.deepcopy(zero_shot)
         models[name].load_state_dict(interpolate(theta_0, debiased, alpha))
-    models["fine-tuned, update_bn"] = estimated_again(fine_tuned, loader)
-    models["weights, alpha 0.5, update_bn"] = estimated_again(wise_ft(zero_shot, fine_tuned, 0.5), loader)
+    models["fine-tuned, update_bn"] = with_statistics_of(fine_tuned, benchmark.train)
+    half = wise_ft(zero_shot, fine_tuned, 0.5)
+    models["weights, alpha 0.5, update_bn"] = with_statistics_of(half, benchmark.train)
     for name, model in tqdm(models.items(), desc="averages", leave=False):
         said = says(model, benchmark)
         measured.accuracies("trajectory", name, np.nan, said, curve[1.0], where=("reference", MEAN))
@@ -157,13 +155,6 @@ def plan(benchmark: Benchmark) -> list:
     """The batches of the course's fine-tuning, step after step."""
     config = FineTuneConfig()
     return shuffled(len(benchmark.train), config.batch_size, config.epochs, config.seed)
-
-
-def estimated_again(model: ImageClassifier, loader: list) -> ImageClassifier:
-    """A copy whose BatchNorm statistics are those of the training images."""
-    model = copy.deepcopy(model)
-    update_bn(loader, model)
-    return model.eval()
 
 
 def coins(measured: Measured, models: tuple, curve: dict[float, Said]) -> None:

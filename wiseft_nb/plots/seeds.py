@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wiseft_nb.plots.style import ROLES
+from wiseft_nb.plots.style import MARKERS, ROLES, SERIES
 
 BAND = ("mean", "low", "high")
 
@@ -32,6 +32,24 @@ def plot_band(table: pd.DataFrame, label: str, ax: Axes | None = None, **style: 
     mean, low, high = (table[column].astype(float) for column in BAND)
     (line,) = ax.plot(table.index, mean, label=label, **style)
     ax.fill_between(table.index, low, high, color=line.get_color(), alpha=0.2, lw=0)
+    return fig, ax
+
+
+def plot_bands(table: pd.DataFrame, ax: Axes | None = None) -> tuple[Figure, Axes]:
+    """``plot_band`` for each method of a table, told apart by colour, marker and line style.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As ``seeds_table`` returns it, indexed by method and by what goes on the x axis: mean, low, high.
+    ax : Axes, optional
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6.5, 4))
+    for i, (name, rows) in enumerate(table.groupby(level=0, sort=False)):
+        style = {"color": SERIES[1:][i], "marker": MARKERS[i], "linestyle": ("-", "--", "-.", ":")[i % 4]}
+        plot_band(rows.droplevel(0), name, ax, **style)
     return fig, ax
 
 
