@@ -28,7 +28,7 @@ from wiseft_nb.analyse.averages import (
 from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds, seeds_table
 from wiseft_nb.analyse.calibration import at_temperature
 from wiseft_nb.analyse.cost import inference_cost
-from wiseft_nb.analyse.ensembles import compare_spaces, departure_from_line, output_ensemble, predict_along
+from wiseft_nb.analyse.ensembles import SPACES, compare_spaces, departure_from_line, output_ensemble, predict_along
 from wiseft_nb.analyse.per_image import (
     FailureSet,
     at_coefficients,
@@ -42,7 +42,8 @@ from wiseft_nb.interpolate import interpolate, random_interpolation
 from wiseft_nb.intervals import mean_interval
 from wiseft_nb.make import ensembles
 from wiseft_nb.models.classifier import ImageClassifier
-from wiseft_nb.plots.seeds import plot_band, plot_bands, plot_forest
+from wiseft_nb.plots.seeds import add_seeds, plot_band, plot_bands, plot_forest
+from wiseft_nb.robustness import by_seed
 
 
 def some(seed=0, n=40, classes=5, scale=3.0):
@@ -211,20 +212,20 @@ def test_departure_is_a_ratio_of_lengths_whatever_is_added_to_all_logits():
 
 def test_spaces_are_compared_in_pairs(ends):
     first, second, data = ends
-    path = predict_along(first, second, data, (0.0, 0.5, 1.0))
-    table = compare_spaces({"data": path}).set_index(["alpha", "space"])
-    assert (table.only_weights[[0.0, 1.0]] == 0).all(), "at the ends all three are one classifier"
+    path = predict_along(first, second, data, (0.0, 0.3, 0.5, 1.0))
+    table = compare_spaces({"data": path, "again": path})
+    assert table.index.tolist() == [(d, a, s) for d in ("data", "again") for a in (0.3, 0.5) for s in SPACES]
     said = {"logits": torch.lerp(path[0.0].logits, path[1.0].logits, 0.5)}
     said["probabilities"] = (path[0.0].logits.softmax(1) + path[1.0].logits.softmax(1)) / 2
     for space, outputs in said.items():
         right = outputs.argmax(1) == path[0.5].labels
         pair = [int((path[0.5].correct & ~right).sum()), int((~path[0.5].correct & right).sum())]
-        row = table.loc[0.5, space]
-        assert [row.only_weights, row.only_outputs] == pair and row.accuracy == pytest.approx(
-            right.double().mean().item()
-        )
+        row = table.loc["data", 0.5, space]
+        assert [row.only_weights, row.only_outputs] == pair
         assert row.p == pytest.approx(binomtest(pair[0], sum(pair)).pvalue if sum(pair) else 1)
         assert row.difference == pytest.approx((pair[0] - pair[1]) / 60)
+    few = compare_spaces({"data": path}, [0.5])
+    assert len(few) == 2 and (few.holm >= few.p).all() and few.holm.max() <= min(1, 2 * few.p.max())
 
 
 def test_a_path_needs_two_ends_that_differ(ends):
@@ -552,3 +553,24 @@ def test_the_command_measures_what_is_missing_and_a_named_part_again_in_its_plac
     table = pd.read_csv(ensembles.TABLE)
     assert table[["seed", "part"]].to_numpy().tolist() == [[s, name] for s in (0, 1, 2) for name in "ba"]
     assert table[table.part == "a"].value.tolist() == [2, 4, 6] and table[table.part == "b"].value.min() == 7
+
+
+def test_seeds_are_laid_out_and_drawn_as_thin_lines():
+    rows = [
+        {"seed": seed, "alpha": alpha, "dataset": name, "accuracy": 0.1 * seed + 0.2 * alpha + 0.05 * i}
+        for seed in (0, 1)
+        for alpha in (1.0, 0.0)
+        for i, name in enumerate("ab")
+    ]
+    table = by_seed(pd.DataFrame(rows), {"both": ("a", "b")})
+    assert table.index.tolist() == [(0, 0.0), (0, 1.0), (1, 0.0), (1, 1.0)]
+    assert np.allclose(table["both"], [0.025, 0.225, 0.125, 0.325])
+    _, ax = plt.subplots()
+    add_seeds(ax, table, "a", color="red")
+    add_seeds(ax, table, "both", "b")
+    first, *_, last = ax.lines
+    assert np.allclose(first.get_xydata(), [[0, 0], [1, 20]]) and first.get_color() == "red"
+    assert np.allclose(last.get_xydata(), [[0.15, 0.125], [0.35, 0.325]]) and len(ax.lines) == 4
+    plt.close("all")
+    with pytest.raises(WiseftError, match="sweeps of several seeds"):
+        by_seed(pd.DataFrame(rows).drop(columns="seed"), {})

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.asked import check_order
+from wiseft_nb.compare import paired, paired_table
 from wiseft_nb.engine.compute import evaluating
 from wiseft_nb.engine.forward import PATIENCE, forward_over, progress_bar
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.interpolate import as_alphas, check_alpha, check_pair
-from wiseft_nb.intervals import mcnemar
 from wiseft_nb.models.checks import check_same_inputs
 from wiseft_nb.models.classifier import ImageClassifier, check_classifier
 from wiseft_nb.sweep import BATCHES_AT_ONCE, has_linear_heads, head_path, same_encoder, weight_path
@@ -172,42 +172,36 @@ def predict_along(
     }
 
 
-def compare_spaces(along: Mapping[str, Mapping[float, Predictions]]) -> pd.DataFrame:
-    """Ensembles of weights against ensembles of outputs of the same two ends, alpha by alpha, in pairs.
+def compare_spaces(
+    along: Mapping[str, Mapping[float, Predictions]], alphas: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Ensembles of weights against ensembles of outputs of the same two ends, in pairs.
 
     Parameters
     ----------
     along : dict
         Dataset -> alpha -> predictions of the interpolated classifier, as ``predict_along`` gives them;
         the smallest and the largest alpha are the ends whose outputs are averaged.
+    alphas : sequence of float, optional
+        Those to compare at; by default all between the ends. Holm's correction is for all that are compared.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each dataset, alpha and space (weights, logits, probabilities): accuracy with its
-        Clopper-Pearson interval (n, low, high), and against the weights, image by image: only_weights and
-        only_outputs (images that one of the two alone got right), difference (a fraction, weights minus outputs), p (exact
-        McNemar test).
+        Indexed by dataset, alpha and space (logits, probabilities): only_weights and only_outputs (images that one of
+        the two alone got right), n, difference (a fraction, weights minus outputs), p (exact McNemar test), holm.
 
     Explained in notebook 07_compare_ensembles.
     """
-    rows = []
+    pairs = {}
     for name, path in along.items():
         first, last = ends_of(path)
-        for alpha, weights in path.items():
-            share = (alpha - first) / (last - first)
-            said = {space: output_ensemble(path[first], path[last], share, space) for space in SPACES}
-            for space, predictions in {"weights": weights, **said}.items():
-                only_weights = int((weights.correct & ~predictions.correct).sum())
-                only_outputs = int((~weights.correct & predictions.correct).sum())
-                rows.append(
-                    {"dataset": name, "alpha": alpha, "space": space}
-                    | predictions.row()
-                    | {"only_weights": only_weights, "only_outputs": only_outputs}
-                    | {"difference": (only_weights - only_outputs) / weights.n}
-                    | {"p": mcnemar(only_weights, only_outputs)}
-                )
-    return pd.DataFrame(rows)
+        for alpha in alphas or [alpha for alpha in path if first < alpha < last]:
+            for space in SPACES:
+                outputs = output_ensemble(path[first], path[last], (alpha - first) / (last - first), space)
+                pairs[name, alpha, space] = paired(path[alpha], outputs)
+    table = paired_table(pairs).rename(columns={"only_first": "only_weights", "only_second": "only_outputs"})
+    return table.rename_axis(["dataset", "alpha", "space"])
 
 
 def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:

@@ -35,6 +35,29 @@ def plot_band(table: pd.DataFrame, label: str, ax: Axes | None = None, **style: 
     return fig, ax
 
 
+def add_seeds(ax: Axes, seeds: pd.DataFrame, y: str, x: str | None = None, **style: object) -> None:
+    """A thin line a seed, behind what the axes show.
+
+    Parameters
+    ----------
+    ax : Axes
+    seeds : pandas.DataFrame
+        As ``by_seed`` lays sweeps out: accuracies, fractions.
+    y : str
+        The dataset or group whose accuracy is drawn.
+    x : str, optional
+        That of the x axis: both are then fractions, as ``plot_robustness`` has them. By default the x axis is alpha
+        and the other in percent, as ``plot_curves`` has them.
+    style
+        Of the lines, such as their colour.
+
+    Explained in notebook 03_interpolate.
+    """
+    for _, path in seeds.groupby(level="seed"):
+        drawn = (path.index.get_level_values("alpha"), 100 * path[y]) if x is None else (path[x], path[y])
+        ax.plot(*drawn, **({"lw": 0.6, "zorder": 0} | style))
+
+
 def plot_bands(table: pd.DataFrame, ax: Axes | None = None) -> tuple[Figure, Axes]:
     """``plot_band`` for each method of a table, told apart by colour, marker and line style.
 
