@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,10 +16,19 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from wiseft_nb import WiseftError, evaluate, fine_tune, wise_ft
-from wiseft_nb.analyse.averages import Follow, beta_weights, debias, ema_weights, running_average
+from wiseft_nb.analyse.averages import (
+    Follow,
+    average_along,
+    beta_weights,
+    debias,
+    ema_weights,
+    running_average,
+    with_statistics_of,
+)
 from wiseft_nb.analyse.bootstrap import accuracy_of, best_at_equal_reference, bootstrapped, over_seeds, seeds_table
+from wiseft_nb.analyse.calibration import at_temperature
 from wiseft_nb.analyse.cost import inference_cost
-from wiseft_nb.analyse.ensembles import compare_spaces, departure_from_line, output_ensemble, predict_along
+from wiseft_nb.analyse.ensembles import SPACES, compare_spaces, departure_from_line, output_ensemble, predict_along
 from wiseft_nb.analyse.per_image import (
     FailureSet,
     at_coefficients,
@@ -26,14 +36,14 @@ from wiseft_nb.analyse.per_image import (
     distance_coefficients,
     encode,
     entropy_coefficients,
-    fit_temperature,
-    scaled,
 )
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.interpolate import interpolate, random_interpolation
 from wiseft_nb.intervals import mean_interval
+from wiseft_nb.make import ensembles
 from wiseft_nb.models.classifier import ImageClassifier
-from wiseft_nb.plots.seeds import plot_band, plot_forest
+from wiseft_nb.plots.seeds import add_seeds, plot_band, plot_bands, plot_forest
+from wiseft_nb.robustness import by_seed
 
 
 def some(seed=0, n=40, classes=5, scale=3.0):
@@ -111,6 +121,63 @@ def test_what_cannot_be_averaged_is_refused_in_a_sentence(two, change, words):
         output_ensemble(**({"first": two[0], "second": two[1], "alpha": 0.5} | change))
 
 
+# Classes that are not asked for have no say
+
+
+ASKED = {  # four columns; what the dataset asks for, and the columns of its labels
+    "subset": (dict(class_subset=(3, 0)), [(3,), (0,)]),
+    "groups": (dict(class_groups=((2,), (0, 3))), [(2,), (0, 3)]),
+}
+
+
+@pytest.fixture(params=ASKED, ids=list(ASKED))
+def asking(request):
+    """Two that were asked for some classes, with loud logits of others; and the same two with those labels alone."""
+    asked, columns = ASKED[request.param]
+    labels = torch.arange(40) % 2
+    whole = [some(i, classes=4) for i in (0, 1)]
+    whole[0][:, 1] += 5.0  # nobody asks for class 1
+    stays = labels if "class_groups" in asked else torch.tensor(asked["class_subset"])[labels]
+    narrow = [torch.stack([logits[:, list(c)].amax(1) for c in columns], dim=1) for logits in whole]
+    return [Predictions(x, stays, **asked) for x in whole], [Predictions(x, labels) for x in narrow]
+
+
+def test_probabilities_are_those_among_the_labels_asked_for(asking):
+    """Softmax over classes nobody asks for would take the vote from whoever names them."""
+    whole = asking[0]
+    found, expected = (output_ensemble(*two, 0.4) for two in asking)
+    assert torch.allclose(found.choices, expected.logits, atol=1e-6)
+    assert torch.equal(found.correct, expected.correct)
+    over_all = torch.lerp(*(p.logits.double().softmax(1) for p in whole), 0.4)
+    careless = dataclasses.replace(whole[0], logits=over_all)
+    assert not torch.equal(careless.correct, expected.correct), "the test tells the two apart"
+
+
+def test_entropies_and_the_choice_of_a_and_b_know_the_labels_asked_for(asking):
+    whole, narrow = asking
+    assert torch.allclose(entropy_coefficients(*whole), entropy_coefficients(*narrow), atol=1e-6)
+    distance = torch.linspace(0, 2, 40, dtype=torch.float64)
+    assert choose_distance(distance, *whole) == choose_distance(distance, *narrow)
+
+
+def test_departure_is_that_of_the_classes_asked_for():
+    labels = torch.arange(40) % 2
+    path = {a: some(i, classes=4) for i, a in enumerate((0.0, 0.5, 1.0))}
+    of_subset = departure_from_line({a: Predictions(x, labels, class_subset=(0, 1)) for a, x in path.items()})
+    of_groups = departure_from_line({a: Predictions(x, labels, class_groups=((0,), (1,))) for a, x in path.items()})
+    alone = departure_from_line({a: Predictions(x[:, :2], labels) for a, x in path.items()})
+    for found in (of_subset, of_groups):
+        pd.testing.assert_frame_equal(found, alone)
+
+
+def test_labels_that_share_a_class_have_no_probabilities_of_their_own():
+    labels = torch.arange(40) % 2
+    two = [Predictions(some(i, classes=4), labels, class_groups=((0, 1), (1, 2))) for i in (0, 1)]
+    with pytest.raises(WiseftError, match="share a class"):
+        output_ensemble(*two, 0.5)
+    assert output_ensemble(*two, 0.5, "logits").class_groups == two[0].class_groups
+
+
 # Weights against outputs
 
 
@@ -145,20 +212,20 @@ def test_departure_is_a_ratio_of_lengths_whatever_is_added_to_all_logits():
 
 def test_spaces_are_compared_in_pairs(ends):
     first, second, data = ends
-    path = predict_along(first, second, data, (0.0, 0.5, 1.0))
-    table = compare_spaces({"data": path}).set_index(["alpha", "space"])
-    assert (table.only_weights[[0.0, 1.0]] == 0).all(), "at the ends all three are one classifier"
+    path = predict_along(first, second, data, (0.0, 0.3, 0.5, 1.0))
+    table = compare_spaces({"data": path, "again": path})
+    assert table.index.tolist() == [(d, a, s) for d in ("data", "again") for a in (0.3, 0.5) for s in SPACES]
     said = {"logits": torch.lerp(path[0.0].logits, path[1.0].logits, 0.5)}
     said["probabilities"] = (path[0.0].logits.softmax(1) + path[1.0].logits.softmax(1)) / 2
     for space, outputs in said.items():
         right = outputs.argmax(1) == path[0.5].labels
         pair = [int((path[0.5].correct & ~right).sum()), int((~path[0.5].correct & right).sum())]
-        row = table.loc[0.5, space]
-        assert [row.only_weights, row.only_outputs] == pair and row.accuracy == pytest.approx(
-            right.double().mean().item()
-        )
+        row = table.loc["data", 0.5, space]
+        assert [row.only_weights, row.only_outputs] == pair
         assert row.p == pytest.approx(binomtest(pair[0], sum(pair)).pvalue if sum(pair) else 1)
         assert row.difference == pytest.approx((pair[0] - pair[1]) / 60)
+    few = compare_spaces({"data": path}, [0.5])
+    assert len(few) == 2 and (few.holm >= few.p).all() and few.holm.max() <= min(1, 2 * few.p.max())
 
 
 def test_a_path_needs_two_ends_that_differ(ends):
@@ -170,25 +237,6 @@ def test_a_path_needs_two_ends_that_differ(ends):
 
 
 # An alpha for every image
-
-
-def test_the_temperature_is_the_best_of_a_fine_grid(two):
-    predictions = scaled(two[0], 0.2)
-    grid = np.geomspace(0.1, 60, 4000)
-    losses = [nn.functional.cross_entropy(predictions.logits / t, predictions.labels).item() for t in grid]
-    assert (
-        min(losses)
-        >= nn.functional.cross_entropy(predictions.logits / fit_temperature(predictions), predictions.labels) - 1e-6
-    )
-
-
-def test_temperatures_that_made_the_labels_are_found_again():
-    torch.manual_seed(0)
-    logits = 4 * torch.randn(20_000, 5)
-    labels = torch.multinomial((logits / 2.5).softmax(1), 1)[:, 0]
-    assert fit_temperature(Predictions(logits, labels)) == pytest.approx(2.5, rel=0.05)
-    with pytest.raises(WiseftError, match="above 0"):
-        scaled(Predictions(logits, labels), 0.0)
 
 
 def test_dawin_takes_the_entropies_as_scipy_does(two):
@@ -204,7 +252,7 @@ def test_a_certain_answer_has_entropy_0():
 
 
 def test_each_image_gets_the_nearest_alpha_of_the_path(two):
-    path = {0.0: two[0], 0.5: scaled(two[0], 2.0), 1.0: two[1]}
+    path = {0.0: two[0], 0.5: at_temperature(two[0], 2.0), 1.0: two[1]}
     coefficients = torch.tensor([0.1, 0.3, 0.9, 0.74] * 10)
     found = at_coefficients(path, coefficients).logits
     for i, alpha in enumerate([0.0, 0.5, 1.0, 0.5] * 10):
@@ -341,9 +389,15 @@ def test_beta_weights_are_a_u_that_is_even():
 
 def test_following_changes_nothing_and_sees_every_step(zero_shot, tiny, quick_config, fine_tuned):
     steps = 4
-    follow = Follow({"mean": {}, "half": {}, "last": {}}, windows={"half": (0, 2), "last": (steps, steps)})
+    windows = {"half": (0, 2), "last": (steps, steps)}
+    follow = Follow({"mean": {}, "half": {}, "last": {}}, windows)
     followed = fine_tune(zero_shot, tiny, quick_config, progress=False, objective=follow)
     follow.look(followed)
+    again, averages = average_along(zero_shot, tiny, quick_config, follow.averages, windows)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), followed.parameters(), strict=True))
+    for name, model in averages.items():
+        same = zip(model.parameters(), follow.models[name].module.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in same)
     assert all(torch.equal(a, b) for a, b in zip(fine_tuned.parameters(), followed.parameters(), strict=True))
     seen = {name: int(model.n_averaged) for name, model in follow.models.items()}
     assert seen == {"mean": steps + 1, "half": 3, "last": 1}
@@ -351,6 +405,19 @@ def test_following_changes_nothing_and_sees_every_step(zero_shot, tiny, quick_co
     assert all(torch.equal(a, b) for a, b in zip(fine_tuned.parameters(), last.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b in zip(zero_shot.buffers(), last.buffers(), strict=True))
     assert isinstance(follow.models["mean"].module, ImageClassifier)
+
+
+def test_statistics_are_those_of_the_training_images():
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 4))
+    classifier = ImageClassifier(network, nn.Linear(4, 2), class_names=("a", "b")).eval()
+    torch.manual_seed(0)
+    data = [(5 + 2 * torch.randn(3), i % 2) for i in range(64)]
+    made = with_statistics_of(classifier, data)
+    inputs = torch.stack([x for x, _ in data])
+    batchnorm = made.image_encoder[0]
+    assert torch.allclose(batchnorm.running_mean, inputs.mean(0), atol=1e-5) and not made.training
+    assert torch.allclose(batchnorm.running_var, inputs.var(0), atol=1e-4)
+    assert (network[0].running_mean == 0).all(), "what was given stays"
 
 
 # A coin for every weight
@@ -454,9 +521,56 @@ def test_bands_and_forests_show_the_table():
     assert other.get_yticks()[0] > other.get_yticks()[1], "the first stands at the top"
     (bars,) = other.containers[0].lines[2]
     assert sorted(seg[:, 0].tolist() for seg in bars.get_segments()) == [[-1.0, 4.0], [0.5, 3.0]]
+    both = pd.concat({"one": table, "other": 2 * table})
+    _, third = plot_bands(both)
+    assert [line.get_label() for line in third.lines] == ["one", "other"]
+    assert third.lines[1].get_xydata().tolist() == [[0.1, 2.0], [0.2, 4.0]]
+    assert len({(line.get_marker(), line.get_linestyle()) for line in third.lines}) == 2, "not by colour alone"
     plt.close("all")
 
 
-def test_predictions_of_a_subset_go_through_the_same_functions(two):
-    first = dataclasses.replace(two[0], class_subset=(0, 1, 2, 3, 4))
-    assert scaled(first, 2.0).class_subset == first.class_subset
+# The command
+
+
+def test_the_command_measures_what_is_missing_and_a_named_part_again_in_its_place(tmp_path, monkeypatch):
+    told = []
+
+    def part(name):
+        def measure(measured, run):
+            told.append((measured.seed, name))
+            measured.add(name, "m", 0.5, "accuracy", "reference", len(told))
+
+        return measure
+
+    monkeypatch.setattr(ensembles, "TABLE", tmp_path / "ensembles.csv")
+    monkeypatch.setattr(ensembles, "PARTS", {name: part(name) for name in ("b", "a")})
+    monkeypatch.setattr(ensembles, "load_benchmark", lambda name: None)
+    monkeypatch.setattr(ensembles, "Run", lambda benchmark, seed: SimpleNamespace(benchmark=benchmark, seed=seed))
+    for arguments in ([], [], ["b"]):
+        monkeypatch.setattr("sys.argv", ["ensembles", *arguments])
+        ensembles.main()
+    assert told == [(s, name) for s in (0, 1, 2) for name in "ba"] + [(s, "b") for s in (0, 1, 2)]
+    table = pd.read_csv(ensembles.TABLE)
+    assert table[["seed", "part"]].to_numpy().tolist() == [[s, name] for s in (0, 1, 2) for name in "ba"]
+    assert table[table.part == "a"].value.tolist() == [2, 4, 6] and table[table.part == "b"].value.min() == 7
+
+
+def test_seeds_are_laid_out_and_drawn_as_thin_lines():
+    rows = [
+        {"seed": seed, "alpha": alpha, "dataset": name, "accuracy": 0.1 * seed + 0.2 * alpha + 0.05 * i}
+        for seed in (0, 1)
+        for alpha in (1.0, 0.0)
+        for i, name in enumerate("ab")
+    ]
+    table = by_seed(pd.DataFrame(rows), {"both": ("a", "b")})
+    assert table.index.tolist() == [(0, 0.0), (0, 1.0), (1, 0.0), (1, 1.0)]
+    assert np.allclose(table["both"], [0.025, 0.225, 0.125, 0.325])
+    _, ax = plt.subplots()
+    add_seeds(ax, table, "a", color="red")
+    add_seeds(ax, table, "both", "b")
+    first, *_, last = ax.lines
+    assert np.allclose(first.get_xydata(), [[0, 0], [1, 20]]) and first.get_color() == "red"
+    assert np.allclose(last.get_xydata(), [[0.15, 0.125], [0.35, 0.325]]) and len(ax.lines) == 4
+    plt.close("all")
+    with pytest.raises(WiseftError, match="sweeps of several seeds"):
+        by_seed(pd.DataFrame(rows).drop(columns="seed"), {})

@@ -3,18 +3,23 @@
 Explained in notebook 07_compare_ensembles.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from scipy.stats import beta
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.utils.data import Dataset
 
+from wiseft_nb.benchmarks import Benchmark
 from wiseft_nb.engine.nested import Batch
 from wiseft_nb.engine.training import CrossEntropy, Objective
 from wiseft_nb.errors import WiseftError
+from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, training_batches
 from wiseft_nb.interpolate import StateDict, check_endpoints
+from wiseft_nb.models.classifier import ImageClassifier
 
 Average = Callable[[list[Tensor], list[Tensor], Tensor], None]
 
@@ -140,3 +145,44 @@ class Follow:
                     self.models[name] = AveragedModel(network, **how).eval()
                 self.models[name].update_parameters(network)
         self.step += 1
+
+
+def average_along(
+    zero_shot: ImageClassifier,
+    benchmark: Benchmark,
+    config: FineTuneConfig,
+    averages: Mapping[str, Mapping],
+    windows: Mapping[str, tuple[int, int]] | None = None,
+) -> tuple[ImageClassifier, dict[str, ImageClassifier]]:
+    """Fine-tune, and average the weights from theta_0 to the last step in several ways.
+
+    Parameters
+    ----------
+    zero_shot : ImageClassifier
+        Not changed.
+    benchmark : Benchmark
+    config : FineTuneConfig
+    averages, windows : dict
+        As ``Follow`` takes them.
+
+    Returns
+    -------
+    ImageClassifier, dict of str to ImageClassifier
+        What ``fine_tune`` gives without averages, to the bit; and each average.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    follow = Follow(averages, windows or {})
+    fine_tuned = fine_tune(zero_shot, benchmark, config, progress=False, objective=follow)
+    follow.look(fine_tuned)
+    return fine_tuned, {name: model.module for name, model in follow.models.items()}
+
+
+def with_statistics_of(classifier: ImageClassifier, train: Dataset) -> ImageClassifier:
+    """A copy whose BatchNorm statistics are those of the training images, cropped as in training: torch's ``update_bn``.
+
+    Explained in notebook 07_compare_ensembles.
+    """
+    made = copy.deepcopy(classifier)
+    update_bn([inputs for inputs, _ in training_batches(train, classifier, FineTuneConfig(epochs=1))], made)
+    return made.eval()

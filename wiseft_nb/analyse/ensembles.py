@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wiseft_nb.benchmarks.asked import check_order
+from wiseft_nb.compare import paired, paired_table
 from wiseft_nb.engine.compute import evaluating
 from wiseft_nb.engine.forward import PATIENCE, forward_over, progress_bar
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.interpolate import as_alphas, check_alpha, check_pair
-from wiseft_nb.intervals import mcnemar
 from wiseft_nb.models.checks import check_same_inputs
 from wiseft_nb.models.classifier import ImageClassifier, check_classifier
 from wiseft_nb.sweep import BATCHES_AT_ONCE, has_linear_heads, head_path, same_encoder, weight_path
@@ -39,7 +39,8 @@ def output_ensemble(
     alpha : float or Tensor
         In [0, 1]; a tensor ``(n,)`` has one for each image.
     space : {"logits", "probabilities"}
-        Probabilities come back as their logarithms, whose softmax they are.
+        Probabilities come back as their logarithms, whose softmax they are. Where a dataset asks for some of
+        the classes (``class_subset``, ``class_groups``), they are probabilities among its labels.
 
     Returns
     -------
@@ -48,7 +49,8 @@ def output_ensemble(
     Raises
     ------
     WiseftError
-        If the two are not of the same images and classes, alpha is outside [0, 1], or space is unknown.
+        If the two are not of the same images and classes, alpha is outside [0, 1], space is unknown, or
+        probabilities are asked for of labels that share a class.
 
     Explained in notebook 07_compare_ensembles.
     """
@@ -63,12 +65,34 @@ def output_ensemble(
             f"alpha is {tuple(alpha.shape)}: expected one number in [0, 1], or one for each of {first.n} images"
         )
     share = alpha.double()[:, None]
-    a, b = first.logits.double(), second.logits.double()
     if space == "logits":
-        mixed = (1 - share) * a + share * b
-    else:
-        mixed = torch.logaddexp(a.log_softmax(1) + (1 - share).log(), b.log_softmax(1) + share.log())
-    return like(first, mixed)
+        return like(first, (1 - share) * first.logits.double() + share * second.logits.double())
+    a, b = (predictions.choices.double().log_softmax(1) for predictions in (first, second))
+    return like(first, back_in_place(torch.logaddexp(a + (1 - share).log(), b + share.log()), first))
+
+
+def back_in_place(log_p: Tensor, predictions: Predictions) -> Tensor:
+    """From a column for each label that is asked for to a column for each class: minus infinity for all others."""
+    if predictions.class_groups is None and predictions.class_subset is None:
+        return log_p
+    groups = classes_asked(predictions)
+    if len(named := [place for group in groups for place in group]) > len(set(named)):
+        raise WiseftError(
+            "two labels of the dataset share a class of the classifier, so a probability has no place of its own: "
+            'average logits (space="logits")'
+        )
+    found = torch.full(predictions.logits.shape, -torch.inf, dtype=log_p.dtype)
+    for column, group in enumerate(groups):
+        found[:, list(group)] = log_p[:, [column]]
+    return found
+
+
+def classes_asked(predictions: Predictions) -> Sequence[Sequence[int]]:
+    """The classes of each label that is asked for, as columns of the logits."""
+    if predictions.class_groups is not None:
+        return predictions.class_groups
+    subset = predictions.class_subset
+    return [(place,) for place in (range(predictions.logits.shape[1]) if subset is None else subset)]
 
 
 def check_same_images(first: Predictions, second: Predictions) -> None:
@@ -148,42 +172,36 @@ def predict_along(
     }
 
 
-def compare_spaces(along: Mapping[str, Mapping[float, Predictions]]) -> pd.DataFrame:
-    """Ensembles of weights against ensembles of outputs of the same two ends, alpha by alpha, in pairs.
+def compare_spaces(
+    along: Mapping[str, Mapping[float, Predictions]], alphas: Sequence[float] | None = None
+) -> pd.DataFrame:
+    """Ensembles of weights against ensembles of outputs of the same two ends, in pairs.
 
     Parameters
     ----------
     along : dict
         Dataset -> alpha -> predictions of the interpolated classifier, as ``predict_along`` gives them;
         the smallest and the largest alpha are the ends whose outputs are averaged.
+    alphas : sequence of float, optional
+        Those to compare at; by default all between the ends. Holm's correction is for all that are compared.
 
     Returns
     -------
     pandas.DataFrame
-        A row for each dataset, alpha and space (weights, logits, probabilities): accuracy with its
-        Clopper-Pearson interval (n, low, high), and against the weights, image by image: only_weights and
-        only_outputs (images that one of the two alone got right), difference (a fraction, weights minus outputs), p (exact
-        McNemar test).
+        Indexed by dataset, alpha and space (logits, probabilities): only_weights and only_outputs (images that one of
+        the two alone got right), n, difference (a fraction, weights minus outputs), p (exact McNemar test), holm.
 
     Explained in notebook 07_compare_ensembles.
     """
-    rows = []
+    pairs = {}
     for name, path in along.items():
         first, last = ends_of(path)
-        for alpha, weights in path.items():
-            share = (alpha - first) / (last - first)
-            said = {space: output_ensemble(path[first], path[last], share, space) for space in SPACES}
-            for space, predictions in {"weights": weights, **said}.items():
-                only_weights = int((weights.correct & ~predictions.correct).sum())
-                only_outputs = int((~weights.correct & predictions.correct).sum())
-                rows.append(
-                    {"dataset": name, "alpha": alpha, "space": space}
-                    | predictions.row()
-                    | {"only_weights": only_weights, "only_outputs": only_outputs}
-                    | {"difference": (only_weights - only_outputs) / weights.n}
-                    | {"p": mcnemar(only_weights, only_outputs)}
-                )
-    return pd.DataFrame(rows)
+        for alpha in alphas or [alpha for alpha in path if first < alpha < last]:
+            for space in SPACES:
+                outputs = output_ensemble(path[first], path[last], (alpha - first) / (last - first), space)
+                pairs[name, alpha, space] = paired(path[alpha], outputs)
+    table = paired_table(pairs).rename(columns={"only_first": "only_weights", "only_second": "only_outputs"})
+    return table.rename_axis(["dataset", "alpha", "space"])
 
 
 def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:
@@ -202,8 +220,8 @@ def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:
     pandas.DataFrame
         A row for each alpha: departure (root mean square over images of the distance from the line, as a
         fraction of the same of the distance between the ends), agreement (fraction of images to which
-        averaged weights and averaged logits give one class). Logits are centred over the classes first:
-        a number added to all of them changes no answer.
+        averaged weights and averaged logits give one class). Logits are those of the classes that the dataset
+        asks for, centred first: a number added to all of them changes no answer.
 
     Raises
     ------
@@ -213,7 +231,7 @@ def departure_from_line(path: Mapping[float, Predictions]) -> pd.DataFrame:
     Explained in notebook 07_compare_ensembles.
     """
     first, last = ends_of(path)
-    centred = {alpha: centre(predictions.logits) for alpha, predictions in path.items()}
+    centred = {alpha: centre(predictions) for alpha, predictions in path.items()}
     length = (centred[last] - centred[first]).square().sum(1).mean().sqrt().item()
     if not length:
         raise WiseftError("the ends of the path say the same of every image: there is no line to depart from")
@@ -239,7 +257,7 @@ def ends_of(path: Mapping[float, Predictions]) -> tuple[float, float]:
     return min(path), max(path)
 
 
-def centre(logits: Tensor) -> Tensor:
-    """Logits whose mean over the classes is 0, float64."""
-    logits = logits.double()
+def centre(predictions: Predictions) -> Tensor:
+    """Logits of the classes that are asked for, their mean over the classes 0, float64."""
+    logits = predictions.logits.double()[:, sorted({place for group in classes_asked(predictions) for place in group})]
     return logits - logits.mean(1, keepdim=True)

@@ -6,59 +6,28 @@ Explained in notebook 07_compare_ensembles.
 """
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from wiseft_nb.analyse.calibration import negative_log_likelihood
 from wiseft_nb.analyse.ensembles import check_same_images, like, output_ensemble
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.fine_tune import features
 from wiseft_nb.models.classifier import ImageClassifier
 
-HOTTEST = 100.0  # temperatures are looked for between its inverse and this
 QUANTILES = torch.arange(0, 1.01, 0.1, dtype=torch.float64)  # of the distances, for the grid of a
 WIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0)  # of b, in standard deviations of the distances
 
 
-def fit_temperature(predictions: Predictions) -> float:
-    """The temperature T whose logits / T have the least cross-entropy (Guo et al. 2017, arXiv 1706.04599).
-
-    Parameters
-    ----------
-    predictions : Predictions
-        Of validation data.
-
-    Returns
-    -------
-    float
-
-    Explained in notebook 07_compare_ensembles.
-    """
-    logits, labels = predictions.logits.double(), predictions.labels
-
-    def loss(log_t: float) -> float:
-        return F.cross_entropy(logits / math.exp(log_t), labels).item()
-
-    return math.exp(minimize_scalar(loss, bounds=(-math.log(HOTTEST), math.log(HOTTEST)), method="bounded").x)
-
-
-def scaled(predictions: Predictions, temperature: float) -> Predictions:
-    """The same with logits / temperature: other probabilities, the same classes."""
-    if not 0 < temperature < math.inf:
-        raise WiseftError(f"temperature is {temperature}: expected a finite number above 0")
-    return like(predictions, predictions.logits.double() / temperature)
-
-
 def entropy(predictions: Predictions) -> Tensor:
-    """Entropy of the probabilities, in nats, ``(n,)``."""
-    log_p = predictions.logits.double().log_softmax(1)
+    """Entropy of the probabilities among the labels that are asked for, in nats, ``(n,)``."""
+    log_p = predictions.choices.double().log_softmax(1)
     return -(log_p.exp() * log_p).nan_to_num(0).sum(1)
 
 
@@ -66,7 +35,7 @@ def entropy_coefficients(zero_shot: Predictions, fine_tuned: Predictions) -> Ten
     """DaWin's alpha of every image: exp(-H_1) / (exp(-H_0) + exp(-H_1)), with the entropies of both ends.
 
     Oh et al. 2025 (arXiv 2410.03782), as in its code for robust fine-tuning, without the offset that it
-    offers. Calibrate both first (``scaled``).
+    offers. Calibrate both first (``at_temperature``).
 
     Returns
     -------
@@ -175,7 +144,7 @@ def choose_distance(distance: Tensor, zero_shot: Predictions, fine_tuned: Predic
 
     def worth(pair: tuple[float, float]) -> tuple[float, float]:
         said = output_ensemble(zero_shot, fine_tuned, distance_coefficients(distance, *pair))
-        return said.accuracy(), -F.cross_entropy(said.logits, said.labels).item()
+        return said.accuracy(), -negative_log_likelihood(said)
 
     return max(distance_grid(distance), key=worth)
 

@@ -1,23 +1,27 @@
 """Measure what notebook 07 states over three seeds: ``python -m wiseft_nb.make.ensembles`` (about 25 minutes on 2 cores).
 
 Fine-tunes with the course's recipe and follows the weights along the run, trains two standard models and a linear
-classifier; then each test set is looked at once for each
-ensemble. Writes ``data/results/ensembles.csv``, seed after seed; a seed that stands there is not measured again.
+classifier; then each test set is looked at once for each ensemble. Writes ``data/results/ensembles.csv``, seed after
+seed and part after part. What stands there is not measured again; with names of parts those are, and no others:
+"robust or not" when the table of standard models has changed, say.
 
 Explained in notebook 07_compare_ensembles.
 """
 
+import argparse
 import copy
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from wiseft_nb.analyse.averages import Follow, beta_weights, debias, running_average
+from wiseft_nb.analyse.averages import average_along, beta_weights, debias, running_average, with_statistics_of
 from wiseft_nb.analyse.bootstrap import Statistic, accuracy_of
+from wiseft_nb.analyse.calibration import at_temperature, fit_temperature
 from wiseft_nb.analyse.ensembles import SPACES, departure_from_line
 from wiseft_nb.analyse.per_image import (
     FailureSet,
@@ -27,13 +31,11 @@ from wiseft_nb.analyse.per_image import (
     distance_grid,
     encode,
     entropy_coefficients,
-    fit_temperature,
-    scaled,
 )
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.engine.batches import shuffled
 from wiseft_nb.evaluate import evaluate
-from wiseft_nb.fine_tune import FineTuneConfig, fine_tune, training_batches
+from wiseft_nb.fine_tune import FineTuneConfig
 from wiseft_nb.interpolate import interpolate, random_interpolation, wise_ft
 from wiseft_nb.intervals import MEAN
 from wiseft_nb.make.measured import Measured, Said, along, says, together
@@ -60,10 +62,8 @@ def followed(zero_shot: ImageClassifier, benchmark: Benchmark, seed: int) -> tup
         stop = round(share * steps)
         averages[f"EMA {BEST_DECAY} at {share:.0%}"] = averages[f"EMA {BEST_DECAY}"]
         windows |= {f"EMA {BEST_DECAY} at {share:.0%}": (0, stop), f"stopped at {share:.0%}": (stop, stop)}
-    follow = Follow(averages | {name: {} for name in windows if not name.startswith("EMA")}, windows)
-    fine_tuned = fine_tune(zero_shot, benchmark, config, progress=False, objective=follow)
-    follow.look(fine_tuned)
-    return fine_tuned, {name: model.module for name, model in follow.models.items()}
+    averages |= {name: {} for name in windows if not name.startswith("EMA")}
+    return average_along(zero_shot, benchmark, config, averages, windows)
 
 
 def spaces(measured: Measured, part: str, curve: dict[float, Said]) -> None:
@@ -92,11 +92,13 @@ def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> No
     benchmark, ends = measured.benchmark, (curve[0.0], curve[1.0])
     val, train = ([evaluate(m, data, progress=False) for m in models] for data in (benchmark.val, benchmark.train))
     temperatures = [fit_temperature(said) for said in val]
-    calibrated = [{name: scaled(p, t) for name, p in end.items()} for end, t in zip(ends, temperatures, strict=True)]
+    calibrated = [
+        {name: at_temperature(p, t) for name, p in end.items()} for end, t in zip(ends, temperatures, strict=True)
+    ]
     failures = FailureSet.of(encode(models[1], benchmark.train), *train)
     distances = {name: failures.distance(encode(models[1], data)) for name, data in benchmark.test_sets.items()}
-    scaled_val = [scaled(said, t) for said, t in zip(val, temperatures, strict=True)]
-    a, b = choose_distance(failures.distance(encode(models[1], benchmark.val)), *scaled_val)
+    calibrated_val = [at_temperature(said, t) for said, t in zip(val, temperatures, strict=True)]
+    a, b = choose_distance(failures.distance(encode(models[1], benchmark.val)), *calibrated_val)
     lambdas = {name: entropy_coefficients(*(end[name] for end in calibrated)) for name in benchmark.test_sets}
     paths = {name: {alpha: said[name] for alpha, said in curve.items()} for name in benchmark.test_sets}
     methods = {
@@ -131,7 +133,6 @@ def per_image(measured: Measured, models: tuple, curve: dict[float, Said]) -> No
 def trajectory(measured: Measured, ends: tuple, averages: dict, curve: dict[float, Said]) -> None:
     """Averages along the run against the curve; BatchNorm's statistics as they were, and estimated again."""
     benchmark, (zero_shot, fine_tuned) = measured.benchmark, ends
-    loader = [inputs for inputs, _ in training_batches(benchmark.train, zero_shot, FineTuneConfig(epochs=1))]
     models = dict(averages)
     measured.above_curve("trajectory", "fine-tuned", np.nan, curve[1.0], curve)
     ema = f"EMA {BEST_DECAY}"
@@ -141,8 +142,9 @@ def trajectory(measured: Measured, ends: tuple, averages: dict, curve: dict[floa
         name = f"debiased {ema}, WiSE-FT {alpha}"
         models[name] = copy.deepcopy(zero_shot)
         models[name].load_state_dict(interpolate(theta_0, debiased, alpha))
-    models["fine-tuned, update_bn"] = estimated_again(fine_tuned, loader)
-    models["weights, alpha 0.5, update_bn"] = estimated_again(wise_ft(zero_shot, fine_tuned, 0.5), loader)
+    models["fine-tuned, update_bn"] = with_statistics_of(fine_tuned, benchmark.train)
+    half = wise_ft(zero_shot, fine_tuned, 0.5)
+    models["weights, alpha 0.5, update_bn"] = with_statistics_of(half, benchmark.train)
     for name, model in tqdm(models.items(), desc="averages", leave=False):
         said = says(model, benchmark)
         measured.accuracies("trajectory", name, np.nan, said, curve[1.0], where=("reference", MEAN))
@@ -153,13 +155,6 @@ def plan(benchmark: Benchmark) -> list:
     """The batches of the course's fine-tuning, step after step."""
     config = FineTuneConfig()
     return shuffled(len(benchmark.train), config.batch_size, config.epochs, config.seed)
-
-
-def estimated_again(model: ImageClassifier, loader: list) -> ImageClassifier:
-    """A copy whose BatchNorm statistics are those of the training images."""
-    model = copy.deepcopy(model)
-    update_bn(loader, model)
-    return model.eval()
 
 
 def coins(measured: Measured, models: tuple, curve: dict[float, Said]) -> None:
@@ -186,41 +181,76 @@ def chord(names: Sequence[str], alpha: float) -> Statistic:
     return lambda found: (1 - alpha) * first(found) + alpha * second(found)
 
 
-def one_seed(seed: int, benchmark: Benchmark) -> Iterator[str]:
-    """Measure one seed, part after part, and append it to the table."""
-    zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
-    measured = Measured(benchmark, seed)
-    yield "fine-tuning"
-    fine_tuned, averages = followed(zero_shot, benchmark, seed)
-    models = zero_shot, fine_tuned
-    yield "curve"
-    curve = along(*models, benchmark, ALPHAS)
-    spaces(measured, "spaces", curve)
-    yield "per image"
-    per_image(measured, models, curve)
-    yield "averages"
-    trajectory(measured, models, averages, curve)
-    yield "coins"
-    coins(measured, models, curve)
-    yield "standard models"
-    robust_or_not(measured, curve[0.0], evaluate(zero_shot, benchmark.val, progress=False))
-    linear_classifier(measured, zero_shot)
-    there = [pd.read_csv(TABLE)] if TABLE.exists() else []
+class Run:
+    """What the parts of one seed share, each made when it is first asked for."""
+
+    def __init__(self, benchmark: Benchmark, seed: int) -> None:
+        self.benchmark, self.seed = benchmark, seed
+        self.zero_shot = zero_shot_classifier(load_clip("digits-rn"), benchmark)
+
+    @cached_property
+    def followed(self) -> tuple[ImageClassifier, dict]:
+        """The fine-tuned model, and the averages along its run."""
+        return followed(self.zero_shot, self.benchmark, self.seed)
+
+    @property
+    def models(self) -> tuple[ImageClassifier, ImageClassifier]:
+        """Zero-shot and fine-tuned."""
+        return self.zero_shot, self.followed[0]
+
+    @cached_property
+    def curve(self) -> dict[float, Said]:
+        """What interpolated weights say."""
+        return along(*self.models, self.benchmark, ALPHAS)
+
+
+def standard(measured: Measured, run: Run) -> None:
+    """Ensembles with standard models; of the zero-shot classifier alone, no fine-tuning is needed."""
+    said = says(run.zero_shot, run.benchmark)
+    robust_or_not(measured, said, evaluate(run.zero_shot, run.benchmark.val, progress=False))
+
+
+PARTS: dict[str, Callable[[Measured, Run], None]] = {
+    "spaces": lambda measured, run: spaces(measured, "spaces", run.curve),
+    "per image": lambda measured, run: per_image(measured, run.models, run.curve),
+    "trajectory": lambda measured, run: trajectory(measured, run.models, run.followed[1], run.curve),
+    "coins": lambda measured, run: coins(measured, run.models, run.curve),
+    "robust or not": standard,
+    "linear classifier": lambda measured, run: linear_classifier(measured, run.zero_shot),
+}
+
+
+def one_part(part: str, run: Run) -> None:
+    """Measure a part of one seed, and write it where it belongs in the table."""
+    measured = Measured(run.benchmark, run.seed)
+    PARTS[part](measured, run)
+    new, there = pd.DataFrame(measured.rows).round(5), read()
+    table = pd.concat([there[(there.seed != run.seed) | (there.part != part)], new] if len(there) else [new])
+    order = {name: place for place, name in enumerate(PARTS)}
+    table = table.sort_values(["seed", "part"], key=lambda column: column.replace(order), kind="stable")
     temporary = TABLE.with_suffix(".tmp")
-    pd.concat([*there, pd.DataFrame(measured.rows).round(5)]).to_csv(temporary, index=False)
+    table.to_csv(temporary, index=False)
     os.replace(temporary, TABLE)
-    yield "written"
+
+
+def read() -> pd.DataFrame:
+    """The table as it stands, or an empty one."""
+    return pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["seed", "part"])
 
 
 def main() -> None:
-    """Measure the seeds that the table lacks."""
+    """Measure what the table lacks, or the parts that are named."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("parts", nargs="*", help=f"measure these anew: {', '.join(map(repr, PARTS))}")
+    anew = parser.parse_args().parts
+    if unknown_parts := set(anew) - set(PARTS):
+        parser.error(f"no part is called {unknown_parts}: choose from {list(PARTS)}")
     benchmark = load_benchmark("digits")
-    done = set(pd.read_csv(TABLE).seed) if TABLE.exists() else set()
     for seed in SEEDS:
-        if seed not in done:
-            with tqdm(one_seed(seed, benchmark), desc=f"seed {seed}") as parts:
-                for part in parts:
-                    parts.set_postfix_str(part)
+        done = set() if anew else set(read().query("seed == @seed").part)
+        run = Run(benchmark, seed)
+        for part in tqdm([part for part in anew or PARTS if part not in done], desc=f"seed {seed}"):
+            one_part(part, run)
 
 
 if __name__ == "__main__":

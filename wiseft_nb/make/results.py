@@ -30,7 +30,8 @@ from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.models.clip import Clip, load_clip
 from wiseft_nb.paths import DATA, ROOT
 from wiseft_nb.plots import ROLES, plot_robustness, plot_schematic, set_style
-from wiseft_nb.robustness import Baseline, fit_table, load_standard_models
+from wiseft_nb.plots.seeds import add_seeds
+from wiseft_nb.robustness import Baseline, by_seed, fit_table, load_standard_models
 from wiseft_nb.robustness.points import MEAN, mean_of_shifts
 from wiseft_nb.sweep import sweep
 from wiseft_nb.zero_shot import zero_shot_classifier
@@ -152,9 +153,8 @@ def draw(sweeps: pd.DataFrame, benchmark: Benchmark) -> None:
         curves = pd.concat([sweeps[sweeps.dataset != MEAN], mean_of_shifts(sweeps, shifts).assign(dataset=name)])
         first = curves[curves.seed == SEEDS[0]].drop(columns="seed")
         plot_robustness(models, first, name, reference, ax=ax)
-        for _, other in curves[curves.seed != SEEDS[0]].groupby("seed"):
-            wide = other.pivot(index="alpha", columns="dataset", values="accuracy")
-            ax.plot(wide[reference], wide[name], color=ROLES["interpolated"]["color"], lw=0.8, alpha=0.6)
+        others = by_seed(curves[curves.seed != SEEDS[0]], {})
+        add_seeds(ax, others, name, reference, color=ROLES["interpolated"]["color"], lw=0.8, alpha=0.6)
         ax.set(title=f"{name}: mean of {len(shifts)} shifts", xlabel="", ylabel="accuracy under shift (%)")
     fig.supxlabel(f"{reference} accuracy (%)", fontsize=12)
     axes[1].legend(fontsize=9, loc="lower right")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from wiseft_nb.analyse.bootstrap import Statistic
-from wiseft_nb.analyse.per_image import fit_temperature, scaled
+from wiseft_nb.analyse.calibration import at_temperature, fit_temperature
 from wiseft_nb.evaluate import Predictions, evaluate
 from wiseft_nb.fine_tune import FineTuneConfig, fine_tune
 from wiseft_nb.interpolate import wise_ft
@@ -34,9 +34,9 @@ def robust_or_not(measured: Measured, zero_shot: Said, val: Predictions) -> None
             for name, data in {"val": benchmark.val, **benchmark.test_sets}.items()
         }
         temperature = fit_temperature(answers.pop("val"))
-        said[model.family] = {name: scaled(p, temperature) for name, p in answers.items()}
+        said[model.family] = {name: at_temperature(p, temperature) for name, p in answers.items()}
     temperature = fit_temperature(val)
-    said["zero-shot"] = {name: scaled(p, temperature) for name, p in zero_shot.items()}
+    said["zero-shot"] = {name: at_temperature(p, temperature) for name, p in zero_shot.items()}
 
     def rho(column: int) -> Statistic:
         def mean(found: dict[str, np.ndarray]) -> np.ndarray:

@@ -19,12 +19,13 @@ from wiseft_nb.robustness.points import (
     relative_robustness,
     standard_by_testbed_rule,
 )
-from wiseft_nb.robustness.tidy import check_axis, check_fractions, rows_of, side_by_side, with_intervals
+from wiseft_nb.robustness.tidy import by_seed, check_axis, check_fractions, rows_of, side_by_side, with_intervals
 
 __all__ = [
     "MEAN",
     "SCALES",
     "Baseline",
+    "by_seed",
     "check_axis",
     "check_fractions",
     "effective_robustness",

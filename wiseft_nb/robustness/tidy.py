@@ -6,7 +6,7 @@ Explained in notebook 05_redraw_the_paper.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -68,6 +68,23 @@ def joined(table: pd.DataFrame, shift: str, reference: str, key: str | list[str]
         raise WiseftError(f"no {key} has an accuracy on both {reference} and {shift}: evaluate the same ones on both")
     points.attrs["left_out"] = tuple(parts[0].index.symmetric_difference(parts[1].index, sort=False))
     return points
+
+
+def by_seed(sweeps: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Sweeps of several seeds, laid out: a row for each seed and alpha, a column for each dataset and each group.
+
+    Parameters
+    ----------
+    sweeps : pandas.DataFrame
+        Tidy, with seed, alpha, dataset and accuracy.
+    groups : dict
+        Name -> datasets whose mean accuracy becomes a column of that name.
+
+    Explained in notebook 03_interpolate.
+    """
+    check_columns(sweeps, ["seed", "alpha", "dataset", "accuracy"], "give sweeps of several seeds, one below the other")
+    table = sweeps.pivot(index=["seed", "alpha"], columns="dataset", values="accuracy")
+    return table.assign(**{name: table[list(members)].mean(axis=1) for name, members in groups.items()})
 
 
 def with_intervals(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Exercises of notebook 07: averages of outputs, and the point of a curve to compare with."""
+"""Exercises of notebook 07: averages of outputs and along a run, and the point of a curve to compare with."""
 
 import numpy as np
 import torch
@@ -49,6 +49,60 @@ def ends_swapped(logits_0: torch.Tensor, logits_1: torch.Tensor, alpha: torch.Te
 def over_the_images(logits_0: torch.Tensor, logits_1: torch.Tensor, alpha: torch.Tensor) -> torch.Tensor:
     share = alpha[:, None]
     return (1 - share) * logits_0.softmax(dim=0) + share * logits_1.softmax(dim=0)
+
+
+def moving_averages(thetas: list, decay: float) -> tuple:
+    """From theta_0, ..., theta_T: the average that begins at theta_0, and the debiased one that begins at zero."""
+    biased, mean = thetas[0].clone(), torch.zeros_like(thetas[0])
+    for theta in thetas[1:]:
+        biased = decay * biased + (1 - decay) * theta
+        mean = decay * mean + (1 - decay) * theta
+    return biased, mean / (1 - decay ** (len(thetas) - 1))
+
+
+def examine_moving_averages(answer: Answer) -> None:
+    generator = torch.Generator().manual_seed(0)
+    thetas = list(torch.randn(8, 3, generator=generator, dtype=torch.float64).cumsum(0))
+    before = [theta.clone() for theta in thetas]
+    found = answer(thetas, 0.8)
+    assert all(torch.equal(a, b) for a, b in zip(thetas, before, strict=True)), (
+        "the weights were changed: make new tensors"
+    )
+    assert isinstance(found, tuple) and len(found) == 2, "two tensors are expected, the biased average first"
+    biased, debiased = found
+    expected = moving_averages(before, 0.8)
+    assert not torch.allclose(biased, expected[1]) or not torch.allclose(debiased, expected[0]), (
+        "the two are swapped: the one that begins at theta_0 comes first"
+    )
+    other_way = moving_averages(before, 0.2)
+    assert not torch.allclose(biased, other_way[0]), (
+        "decay is the share of the old average, 1 - decay that of the new weights"
+    )
+    assert torch.allclose(biased, expected[0]), f"the average from theta_0 should be {expected[0]}, not {biased}"
+    left = 1 - 0.8**7
+    assert not torch.allclose(debiased, left * expected[1]), "the second still leans to zero: divide by 1 - decay ** T"
+    assert torch.allclose(debiased, expected[1]), (
+        f"the debiased average should be {expected[1]}, not {debiased}: theta_0 has no part in it, and T is the number of "
+        "steps, one less than that of the weights"
+    )
+
+
+def not_debiased(thetas: list, decay: float) -> tuple:
+    biased, debiased = moving_averages(thetas, decay)
+    return biased, debiased * (1 - decay ** (len(thetas) - 1))
+
+
+def decay_for_the_new(thetas: list, decay: float) -> tuple:
+    return moving_averages(thetas, 1 - decay)
+
+
+def with_theta_0(thetas: list, decay: float) -> tuple:
+    return moving_averages(thetas, decay)[0], moving_averages([thetas[0], *thetas], decay)[1]
+
+
+def one_step_too_many(thetas: list, decay: float) -> tuple:
+    biased, debiased = moving_averages(thetas, decay)
+    return biased, debiased * (1 - decay ** (len(thetas) - 1)) / (1 - decay ** len(thetas))
 
 
 def above_the_curve(xs: np.ndarray, ys: np.ndarray, x: float, y: float) -> float:
@@ -112,6 +166,30 @@ EXERCISES = {
             (alpha_along_the_classes, "alpha as a column"),
             (ends_swapped, "ends are swapped"),
             (over_the_images, "softmax over the classes"),
+        ),
+    ),
+    "07.2": Exercise(
+        title="two moving averages",
+        minutes=15,
+        difficulty=3,
+        task="The weights along a run are $\\theta_0, \\dots, \\theta_T$. An exponential moving average takes "
+        "$\\mu \\leftarrow \\beta\\,\\mu + (1 - \\beta)\\,\\theta_t$ for $t = 1, \\dots, T$, with the decay $\\beta$. Begun at "
+        "$\\mu = \\theta_0$ it leans to the beginning: the *biased* average. Begun at $\\mu = 0$ and divided by "
+        "$1 - \\beta^T$ in the end, it is the *debiased* one. Write `moving_averages(thetas, decay)`: a list of tensors "
+        "in, both averages out, biased first.",
+        hints=(
+            "Two loops in one: the same line, another beginning. Does theta_0 enter the loop?",
+            "The list has T + 1 tensors, so the divisor is `1 - decay ** (len(thetas) - 1)`.",
+        ),
+        reference=moving_averages,
+        why="The weights of a mean have to add up to 1. Begun at zero they add up to $1 - \\beta^T$: the rest of the mean is "
+        "the zero it began with. Begun at $\\theta_0$, that rest, $\\beta^T$, belongs to the zero-shot weights.",
+        test=examine_moving_averages,
+        wrong=(
+            (not_debiased, "leans to zero"),
+            (decay_for_the_new, "share of the old average"),
+            (with_theta_0, "theta_0 has no part"),
+            (one_step_too_many, "number of steps"),
         ),
     ),
     "07.3": Exercise(
