@@ -7,7 +7,9 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.optimize import minimize_scalar
+from torch import Tensor
 
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions
@@ -16,9 +18,19 @@ from wiseft_nb.intervals import accuracy_interval
 BINS = 15
 
 
+def probabilities(predictions: Predictions) -> Tensor:
+    """Of the labels that are asked for, float64 ``(n, labels)``."""
+    return predictions.choices.double().softmax(1)
+
+
 def confidence(predictions: Predictions) -> np.ndarray:
-    """The probability of each predicted label, ``(n,)``, from the labels that are asked for."""
-    return predictions.choices.double().softmax(1).amax(1).numpy()
+    """The probability of each predicted label, ``(n,)``."""
+    return probabilities(predictions).amax(1).numpy()
+
+
+def entropy(p: Tensor) -> Tensor:
+    """Of probabilities, over the last dimension, in nats."""
+    return torch.special.entr(p).sum(-1)
 
 
 def reliability(predictions: Predictions, bins: int = BINS) -> pd.DataFrame:

@@ -14,7 +14,14 @@ import torch
 from scipy.stats import norm
 from torch import Tensor, nn
 
-from wiseft_nb.analyse.calibration import at_temperature, confidence, fit_temperature, negative_log_likelihood
+from wiseft_nb.analyse.calibration import (
+    at_temperature,
+    confidence,
+    entropy,
+    fit_temperature,
+    negative_log_likelihood,
+    probabilities,
+)
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions
 
@@ -155,16 +162,6 @@ def model_stock_ratio(zero_shot: nn.Module, runs: Sequence[nn.Module]) -> float:
 def flat(model: nn.Module) -> Tensor:
     """All parameters in one float64 vector."""
     return torch.cat([parameter.detach().double().flatten() for parameter in model.parameters()])
-
-
-def probabilities(said: Predictions) -> Tensor:
-    """Of the labels that are asked for, float64 ``(n, labels)``."""
-    return said.choices.double().softmax(1)
-
-
-def entropy(p: Tensor) -> Tensor:
-    """Entropy over the last dimension, in nats."""
-    return -torch.special.xlogy(p, p).sum(-1)
 
 
 def agree(said: Predictions, other: Predictions) -> float:

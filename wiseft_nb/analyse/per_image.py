@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from wiseft_nb.analyse.calibration import negative_log_likelihood
+from wiseft_nb.analyse.calibration import entropy, negative_log_likelihood, probabilities
 from wiseft_nb.analyse.ensembles import check_same_images, like, output_ensemble
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions
@@ -23,12 +23,6 @@ from wiseft_nb.models.classifier import ImageClassifier
 
 QUANTILES = torch.arange(0, 1.01, 0.1, dtype=torch.float64)  # of the distances, for the grid of a
 WIDTHS = (0.1, 0.2, 0.5, 1.0, 2.0)  # of b, in standard deviations of the distances
-
-
-def entropy(predictions: Predictions) -> Tensor:
-    """Entropy of the probabilities among the labels that are asked for, in nats, ``(n,)``."""
-    log_p = predictions.choices.double().log_softmax(1)
-    return -(log_p.exp() * log_p).nan_to_num(0).sum(1)
 
 
 def entropy_coefficients(zero_shot: Predictions, fine_tuned: Predictions) -> Tensor:
@@ -45,7 +39,7 @@ def entropy_coefficients(zero_shot: Predictions, fine_tuned: Predictions) -> Ten
     Explained in notebook 07_compare_ensembles.
     """
     check_same_images(zero_shot, fine_tuned)
-    return torch.sigmoid(entropy(zero_shot) - entropy(fine_tuned))
+    return torch.sigmoid(entropy(probabilities(zero_shot)) - entropy(probabilities(fine_tuned)))
 
 
 def at_coefficients(path: Mapping[float, Predictions], coefficients: Tensor) -> Predictions:
