@@ -105,6 +105,29 @@ def two_way_interval(values: pd.DataFrame, seed: int = 0) -> tuple[float, float,
     return float(found.mean()), *(float(bound) for bound in np.quantile(means, [0.025, 0.975]))
 
 
+def two_way_table(rows: pd.DataFrame, by: str, value: str = "gain") -> pd.DataFrame:
+    """``two_way_interval`` for each group of rows, in points.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        recipe, seed, dataset, and the columns ``by`` and ``value`` (a fraction).
+    by, value : str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by the groups, in their order: mean, low, high.
+
+    Explained in notebook 09_choose_alpha.
+    """
+    found = {
+        key: two_way_interval(100 * group.pivot(index=["recipe", "seed"], columns="dataset", values=value))
+        for key, group in rows.groupby(by, sort=False)
+    }
+    return pd.DataFrame(found, index=["mean", "low", "high"]).T.rename_axis(by)
+
+
 def judge(judged: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
     """What each rule loses and gains over all runs and datasets, in points.
 
@@ -128,10 +151,10 @@ def judge(judged: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
         some = judged[judged.rule == rule]
         if some.empty:
             raise unknown("rule", rule, set(judged.rule))
-        mean, low, high = two_way_interval(some.pivot(index=["recipe", "seed"], columns="dataset", values="gain"))
+        mean, low, high = two_way_table(some, "rule").loc[rule]
         of_recipe = {recipe: 100 * gain for recipe, gain in some.groupby("recipe").gain.mean().items()}
         lost = {"regret": 100 * some.regret.mean(), "against one alpha": 100 * some.regret_single.mean()}
-        gained = {"gain": 100 * mean, "low": 100 * low, "high": 100 * high, "mean alpha": some.alpha.mean()}
+        gained = {"gain": mean, "low": low, "high": high, "mean alpha": some.alpha.mean()}
         table[rule] = lost | gained | of_recipe
     return pd.DataFrame(table).T.rename_axis("rule").round(2)
 

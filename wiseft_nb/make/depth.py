@@ -30,7 +30,7 @@ from wiseft_nb.zero_shot import zero_shot_classifier
 
 TABLE = FOLDER / "depth.csv"
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
-RECIPES = ("lr 0.003", "lr 0.01")
+RECIPE = "lr 0.003"
 N, FEW = 200, 50  # images of each set; those of them whose labels are known
 
 
@@ -83,7 +83,7 @@ def main() -> None:
     sets: dict[str, Dataset] = {"rotated": rotated(benchmark.val)}
     for name, data in benchmark.shifts.items():
         sets[name] = data.subset(rng.permutation(len(data))[:N])
-    for endpoint in (endpoint for endpoint in ENDPOINTS if endpoint.recipe in RECIPES):
+    for endpoint in (endpoint for endpoint in ENDPOINTS if endpoint.recipe == RECIPE):
         there = pd.read_csv(TABLE) if TABLE.exists() else pd.DataFrame(columns=["recipe", "seed"])
         if ((there.recipe == endpoint.recipe) & (there.seed == endpoint.seed)).any():
             continue

@@ -37,7 +37,6 @@ RATES = {f"lr {lr:g}": {"lr": lr} for lr in (3e-3, 1e-2, 1e-3)}
 OTHERS = {
     "linear": {"method": "linear", "lr": 3e-2, "epochs": LINEAR_EPOCHS},
     "BatchNorm trained": {"train_batchnorm": True},
-    "label smoothing 0.1": {"label_smoothing": 0.1},
 }
 RECIPES = RATES | OTHERS
 EVERY = 2  # of the made shifts of test digits, every second image
