@@ -1,0 +1,331 @@
+"""Measure, over seeds, what notebook 08 says of where averaging weights fails: ``python -m wiseft_nb.make.breaking``.
+
+About 80 minutes on one core. Each table is written cell after cell, so a run that was killed goes on; with names of
+tables it makes those alone, anew. Writes under ``data/results/breaking`` accuracy along alpha, each row with how it
+was fine-tuned:
+
+    map.csv              learning rates and epochs; a fine-tuning that diverged is one row without accuracies
+    batchnorm.csv        BatchNorm's statistics frozen, trained, and estimated again after interpolation
+    heads.csv            heads from prompts, random ones, trained first (LP-FT), and kept along the path
+    few_shots_recipe.csv learning rates for few shots, on validation images, with draws that are not used again
+    few_shots.csv        from 1 to 50 images a class, five draws each
+    data.csv             wrong labels, rare classes, one class under two names
+"""
+
+import argparse
+import copy
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+from tqdm.auto import tqdm
+
+from wiseft_nb.analyse.landscape import difference, parameters_of
+from wiseft_nb.benchmarks import Benchmark, load_benchmark
+from wiseft_nb.benchmarks.base import ImageSet
+from wiseft_nb.errors import FineTuneDiverged
+from wiseft_nb.evaluate import evaluate
+from wiseft_nb.fine_tune import fine_tune, training_batches
+from wiseft_nb.interpolate import wise_ft
+from wiseft_nb.make.ensembles import estimated_again
+from wiseft_nb.make.results import LINEAR_EPOCHS, RESULTS, places_of_mean
+from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
+from wiseft_nb.models.clip import load_clip
+from wiseft_nb.recipes import FineTuneConfig
+from wiseft_nb.sweep import chord_errors, mean_rows, sweep
+from wiseft_nb.zero_shot import zero_shot_classifier
+
+BREAKING = RESULTS / "breaking"
+SEEDS = (0, 1, 2)
+ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+IMAGES = 250  # of each test set: those of one digit under several shifts are the same
+RATES, EPOCHS = (1e-2, 3e-3, 2e-2, 1e-3, 3e-2), (2, 8)
+BN_RATES = (3e-3, 1e-2)
+SHOTS, DRAWS, STEPS, BATCH = (1, 2, 4, 8, 16, 50), (0, 1, 2, 3, 4), 60, 40
+RECIPE_DRAWS, RECIPE_SHOTS, RECIPE_RATES = (100, 101, 102), (1, 4, 16), (3e-4, 1e-3, 3e-3)
+FEW_VALIDATION = 50  # who has few images has few to watch by
+NOISE, RARE, TWICE = (0.4,), (5, 6, 7, 8, 9), 7
+Cells = dict[tuple, Callable[[], pd.DataFrame]]  # what tells a cell of a table apart -> its rows
+
+
+def part(images: ImageSet, n: int = IMAGES, seed: int = 0) -> ImageSet:
+    """A random part, in its order; the same places of sets that are as long."""
+    return images.subset(np.sort(np.random.default_rng(seed).permutation(len(images))[:n]))
+
+
+class World:
+    """What all tables share; fine-tuned models are made when they are first asked for."""
+
+    def __init__(self) -> None:
+        whole, self.clip = load_benchmark("digits"), load_clip("digits-rn")
+        shifts = {name: part(images) for name, images in whole.shifts.items()}
+        self.benchmark = dataclasses.replace(whole, reference=part(whole.reference), shifts=shifts)
+        self.zero_shot = zero_shot_classifier(self.clip, self.benchmark)
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019  (one world a run)
+    def fine_tuned(self, seed: int, lr: float = 3e-3, epochs: int = 8, bn: bool = False) -> ImageClassifier:
+        """From zero-shot, on all training images."""
+        config = FineTuneConfig(lr=lr, epochs=epochs, train_batchnorm=bn, seed=seed)
+        return fine_tune(self.zero_shot, self.benchmark, config, progress=False, cache=True)
+
+    def path(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> pd.DataFrame:
+        """Accuracy along alpha on validation data, the reference and each group."""
+        benchmark = self.benchmark
+        sets = {"val": benchmark.val, **benchmark.test_sets}
+        groups = places_of_mean(benchmark)
+        table = sweep(zero_shot, fine_tuned, benchmark, ALPHAS, sets, groups=groups, chord=True, progress=False)
+        wanted = table[table.dataset.isin(["val", benchmark.reference_name, *groups])]
+        return wanted.assign(distance=relative_distance(zero_shot, fine_tuned))
+
+    def again(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> pd.DataFrame:
+        """The same with BatchNorm's statistics estimated on training images anew, for every alpha."""
+        benchmark, groups = self.benchmark, places_of_mean(self.benchmark)
+        sets = {"val": benchmark.val, **benchmark.test_sets}
+        batches = training_batches(benchmark.train, zero_shot, FineTuneConfig(epochs=1))
+        loader = [inputs for inputs, _ in batches]
+        models = {alpha: estimated_again(wise_ft(zero_shot, fine_tuned, alpha), loader) for alpha in ALPHAS}
+        said = {
+            name: {a: evaluate(model, data, progress=False) for a, model in models.items()}
+            for name, data in sets.items()
+        }
+        rows = [{"alpha": a, "dataset": name} | p.row() for name, of in said.items() for a, p in of.items()]
+        right = {name: np.stack([p.correct.numpy() for p in of.values()], axis=1) for name, of in said.items()}
+        for group, names in groups.items():
+            rows += mean_rows(group, {name: right[name] for name in names}, sets, ALPHAS)
+        table = pd.DataFrame(rows).assign(chord_error=chord_errors(right, groups, sets, ALPHAS))
+        wanted = table[table.dataset.isin(["val", benchmark.reference_name, *groups])]
+        return wanted.assign(distance=relative_distance(zero_shot, fine_tuned))
+
+
+def relative_distance(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> float:
+    """Length of the step by the length of the zero-shot weights."""
+    length = sum(tensor.square().sum() for tensor in parameters_of(zero_shot).values()) ** 0.5
+    return float(difference(zero_shot, fine_tuned).norm() / length)
+
+
+def rates(world: World, seed: int) -> Cells:
+    """Learning rates by epochs."""
+
+    def cell(lr: float, epochs: int) -> pd.DataFrame:
+        try:
+            return world.path(world.zero_shot, world.fine_tuned(seed, lr, epochs))
+        except FineTuneDiverged as error:
+            return pd.DataFrame([{"diverged_at": error.step}])
+
+    return {(lr, epochs): functools.partial(cell, lr, epochs) for epochs in EPOCHS for lr in RATES}
+
+
+def batchnorm(world: World, seed: int) -> Cells:
+    """Statistics frozen or trained, and as they were interpolated or estimated again."""
+
+    def cell(lr: float, trained: bool, again: bool) -> pd.DataFrame:
+        how = world.again if again else world.path
+        return how(world.zero_shot, world.fine_tuned(seed, lr, bn=trained))
+
+    cells = [(lr, trained, again) for lr in BN_RATES for trained in (False, True) for again in (False, True)]
+    return {key: functools.partial(cell, *key) for key in cells}
+
+
+def with_head(classifier: ImageClassifier, head: ImageClassifier) -> ImageClassifier:
+    """One classifier's encoder under another's head."""
+    mixed = copy.deepcopy(classifier)
+    mixed.classification_head = copy.deepcopy(head.classification_head)
+    return mixed
+
+
+def with_random_head(zero_shot: ImageClassifier, seed: int) -> ImageClassifier:
+    """The same encoder under a head as PyTorch begins one."""
+    shape = zero_shot.classification_head.weight
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        head = ClassificationHead(torch.nn.Linear(shape.shape[1], shape.shape[0]).weight)
+    mixed = copy.deepcopy(zero_shot)
+    mixed.classification_head = head
+    return mixed
+
+
+def heads(world: World, seed: int) -> Cells:
+    """Where the head came from, and what the end at alpha 0 is."""
+    zero_shot, how = world.zero_shot, {"progress": False, "cache": True}
+
+    @functools.cache
+    def random() -> tuple[ImageClassifier, ImageClassifier]:
+        start = with_random_head(zero_shot, seed)
+        return start, fine_tune(start, world.benchmark, FineTuneConfig(seed=seed), **how)
+
+    @functools.cache
+    def probed() -> tuple[ImageClassifier, ImageClassifier]:
+        linear = FineTuneConfig(method="linear", lr=3e-2, epochs=LINEAR_EPOCHS, seed=seed)
+        start = fine_tune(with_random_head(zero_shot, seed), world.benchmark, linear, **how)
+        return start, fine_tune(start, world.benchmark, FineTuneConfig(seed=seed), **how)
+
+    def prompted() -> tuple[ImageClassifier, ImageClassifier]:
+        return zero_shot, world.fine_tuned(seed)
+
+    ends = {"zero-shot": prompted, "random": random, "trained first": probed}
+    starts: dict[str, Callable[[ImageClassifier, ImageClassifier], ImageClassifier]] = {
+        "own beginning": lambda start, end: start,
+        "zero-shot head": lambda start, end: zero_shot,
+        "trained head kept": lambda start, end: with_head(zero_shot, end),
+    }
+
+    def cell(head: str, beginning: str) -> pd.DataFrame:
+        start, end = ends[head]()
+        return world.path(starts[beginning](start, end), end)
+
+    skip = ("zero-shot", "zero-shot head")  # is its own beginning
+    return {(h, s): functools.partial(cell, h, s) for h in ends for s in starts if (h, s) != skip}
+
+
+def shots(world: World, draw: int, n: int, lr: float) -> ImageClassifier:
+    """Fine-tuned on so many images a class, a fixed number of steps."""
+    train, rng = world.benchmark.train, np.random.default_rng(draw)
+    chosen = np.concatenate([rng.permutation(np.flatnonzero(train.labels == c))[:n] for c in range(10)])
+    few = dataclasses.replace(
+        world.benchmark, train=train.subset(np.sort(chosen)), val=part(world.benchmark.val, FEW_VALIDATION, draw)
+    )
+    batch = min(BATCH, len(chosen))
+    epochs = max(1, round(STEPS / -(-len(chosen) // batch)))
+    config = FineTuneConfig(lr=lr, epochs=epochs, batch_size=batch, seed=draw)
+    return fine_tune(world.zero_shot, few, config, progress=False)
+
+
+def recipe(world: World, draw: int) -> Cells:
+    """Learning rates for few shots, on all validation images and nothing else."""
+
+    def cell(n: int, lr: float) -> pd.DataFrame:
+        benchmark, end = world.benchmark, shots(world, draw, n, lr)
+        table = sweep(world.zero_shot, end, benchmark, ALPHAS, {"val": benchmark.val}, chord=True, progress=False)
+        return table.assign(distance=relative_distance(world.zero_shot, end))
+
+    return {(n, lr): functools.partial(cell, n, lr) for n in RECIPE_SHOTS for lr in RECIPE_RATES}
+
+
+def chosen_rate() -> float:
+    """The learning rate with the best mean over runs of the best validation accuracy along alpha; of equal ones the smallest."""
+    table = pd.read_csv(BREAKING / "few_shots_recipe.csv")
+    return float(table.groupby(["lr", "shots", "seed"]).accuracy.max().groupby("lr").mean().round(6).idxmax())
+
+
+def few_shots(world: World, draw: int) -> Cells:
+    """How the path looks after few images."""
+
+    def cell(n: int) -> pd.DataFrame:
+        return world.path(world.zero_shot, shots(world, draw, n, lr := chosen_rate())).assign(lr=lr)
+
+    return {(n,): functools.partial(cell, n) for n in SHOTS}
+
+
+def data(world: World, seed: int) -> Cells:
+    """Training data that are wrong, lopsided, or name one class twice."""
+    train = world.benchmark.train
+
+    def tuned(images: ImageSet) -> ImageClassifier:
+        changed = dataclasses.replace(world.benchmark, train=images)
+        return fine_tune(world.zero_shot, changed, FineTuneConfig(seed=seed), progress=False)
+
+    def noise(share: float) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        wrong = rng.permutation(len(train))[: round(share * len(train))]
+        labels = train.labels.copy()
+        labels[wrong] = (labels[wrong] + rng.integers(1, 10, len(wrong))) % 10  # never the right one
+        return world.path(world.zero_shot, tuned(ImageSet(train.images, labels)))
+
+    def rare() -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        kept = [rng.permutation(np.flatnonzero(train.labels == c))[: 10 if c in RARE else None] for c in range(10)]
+        end, sets, groups = tuned(train.subset(np.sort(np.concatenate(kept)))), {}, {}
+        for which in ("rare", "frequent"):
+            for name, images in world.benchmark.test_sets.items():
+                sets[f"{name}, {which}"] = images.subset(
+                    np.flatnonzero(np.isin(images.labels, RARE) == (which == "rare"))
+                )
+            for place, names in {"mnist": ["mnist"], **places_of_mean(world.benchmark)}.items():
+                groups[f"{place} of {which} classes"] = [f"{name}, {which}" for name in names]
+        split = sweep(world.zero_shot, end, world.benchmark, ALPHAS, sets, groups=groups, chord=True, progress=False)
+        return pd.concat([world.path(world.zero_shot, end), split[split.dataset.isin(groups)]])
+
+    def twice(scored: str) -> pd.DataFrame:
+        own = copy.copy(world)
+        own.benchmark = named_twice(world.benchmark, seed, together=scored == "together")
+        own.zero_shot = zero_shot_classifier(world.clip, own.benchmark)
+        end = fine_tune(own.zero_shot, own.benchmark, FineTuneConfig(seed=seed), progress=False, cache=True)
+        return own.path(own.zero_shot, end)
+
+    cells: Cells = {(f"{share:.0%} wrong labels",): functools.partial(noise, share) for share in NOISE}
+    cells |= {("half of the classes rare",): rare}
+    return cells | {(f"two names, scored {how}",): functools.partial(twice, how) for how in ("apart", "together")}
+
+
+def named_twice(benchmark: Benchmark, seed: int, together: bool) -> Benchmark:
+    """One class gets a second name, and half of its training images that label; tests know the first name alone.
+
+    Scored together, the two names are one label, by ``class_groups``.
+    """
+    train, rng = benchmark.train, np.random.default_rng(seed)
+    of_class = np.flatnonzero(train.labels == TWICE)
+    labels, names = train.labels.copy(), (*benchmark.class_names, "seven")
+    labels[rng.permutation(of_class)[: len(of_class) // 2]] = len(names) - 1
+    groups = tuple((c, len(names) - 1) if c == TWICE else (c,) for c in range(len(benchmark.class_names)))
+
+    def scored(images: Dataset) -> Dataset:
+        images = copy.copy(images)
+        if together:
+            images.class_groups = groups
+        return images
+
+    sets = {name: scored(images) for name, images in benchmark.test_sets.items()}
+    reference, name = sets.pop(benchmark.reference_name), benchmark.reference_name
+    return dataclasses.replace(
+        benchmark,
+        class_names=names,
+        train=ImageSet(train.images, labels),
+        val=scored(benchmark.val),
+        reference=reference,
+        shifts=sets,
+        reference_name=name,
+    )
+
+
+TABLES: Mapping[str, tuple[Callable[[World, int], Cells], Sequence[str], Sequence[int]]] = {
+    "map": (rates, ("lr", "epochs"), SEEDS),
+    "batchnorm": (batchnorm, ("lr", "train_batchnorm", "estimated_again"), SEEDS),
+    "heads": (heads, ("head", "alpha_0"), SEEDS),
+    "few_shots_recipe": (recipe, ("shots", "lr"), RECIPE_DRAWS),
+    "few_shots": (few_shots, ("shots",), DRAWS),
+    "data": (data, ("data",), SEEDS),
+}
+
+
+def main() -> None:
+    """Make what is missing, table after table, seed after seed and cell after cell."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("tables", nargs="*", choices=[*TABLES, []], help="make these anew (default: what is missing)")
+    anew = parser.parse_args().tables
+    BREAKING.mkdir(parents=True, exist_ok=True)
+    for name in anew:
+        (BREAKING / f"{name}.csv").unlink(missing_ok=True)
+    world = World()
+    todo = [(table, seed) for table in anew or TABLES for seed in TABLES[table][2]]
+    for name, seed in tqdm(todo, desc="tables"):
+        make, columns, _ = TABLES[name]
+        path = BREAKING / f"{name}.csv"
+        for key, cell in make(world, seed).items():
+            there = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=[*columns, "seed"])
+            place = dict(zip(columns, key, strict=True)) | {"seed": seed}
+            if len(there) and np.logical_and.reduce([there[column] == value for column, value in place.items()]).any():
+                continue
+            found = cell().assign(**place).round(6)
+            found = found[[*place, *(column for column in found if column not in place)]]
+            temporary = path.with_suffix(".tmp")
+            (pd.concat([there, found]) if len(there) else found).to_csv(temporary, index=False)
+            os.replace(temporary, path)
+
+
+if __name__ == "__main__":
+    main()
