@@ -134,7 +134,9 @@ def can_be_averaged(
     if not 0 < gate < 1:
         raise WiseftError(f"gate is {gate!r}: expected a fraction above 0, such as 0.01 for one point")
     if asked_of(validation).metric is not accuracy:
-        raise WiseftError("the validation data are judged by a metric of their own, which has no chord: give plain labels")
+        raise WiseftError(
+            "the validation data are judged by a metric of their own, which has no chord: give plain labels"
+        )
     asking = Benchmark("asked", first.class_names, (), validation, validation, validation, {})
     points = [0.0, *(alpha for alpha in alphas if alpha not in (0, 1)), 1.0]
     table = sweep(first, second, asking, points, {"val": validation}, progress=False, chord=True, compute=compute)

@@ -21,91 +21,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import torch
-from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from wiseft_nb.analyse.landscape import difference, parameters_of
-from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.benchmarks.base import ImageSet
 from wiseft_nb.errors import FineTuneDiverged
-from wiseft_nb.evaluate import evaluate
-from wiseft_nb.fine_tune import fine_tune, training_batches
-from wiseft_nb.interpolate import wise_ft
-from wiseft_nb.make.ensembles import estimated_again
+from wiseft_nb.fine_tune import fine_tune
+from wiseft_nb.make.broken import ALPHAS, World, distance_of, named_twice, shots, with_head, with_random_head
 from wiseft_nb.make.results import LINEAR_EPOCHS, RESULTS, places_of_mean
-from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
-from wiseft_nb.models.clip import load_clip
+from wiseft_nb.models.classifier import ImageClassifier
 from wiseft_nb.recipes import FineTuneConfig
-from wiseft_nb.sweep import chord_errors, mean_rows, sweep
+from wiseft_nb.sweep import sweep
 from wiseft_nb.zero_shot import zero_shot_classifier
 
 BREAKING = RESULTS / "breaking"
 SEEDS = (0, 1, 2)
-ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-IMAGES = 250  # of each test set: those of one digit under several shifts are the same
 RATES, EPOCHS = (1e-2, 3e-3, 2e-2, 1e-3, 3e-2), (2, 8)
 BN_RATES = (3e-3, 1e-2)
-SHOTS, DRAWS, STEPS, BATCH = (1, 2, 4, 8, 16, 50), (0, 1, 2, 3, 4), 60, 40
+SHOTS, DRAWS = (1, 2, 4, 8, 16, 50), (0, 1, 2, 3, 4)
 RECIPE_DRAWS, RECIPE_SHOTS, RECIPE_RATES = (100, 101, 102), (1, 4, 16), (3e-4, 1e-3, 3e-3)
-FEW_VALIDATION = 50  # who has few images has few to watch by
-NOISE, RARE, TWICE = (0.4,), (5, 6, 7, 8, 9), 7
+NOISE, RARE = (0.4,), (5, 6, 7, 8, 9)
 Cells = dict[tuple, Callable[[], pd.DataFrame]]  # what tells a cell of a table apart -> its rows
-
-
-def part(images: ImageSet, n: int = IMAGES, seed: int = 0) -> ImageSet:
-    """A random part, in its order; the same places of sets that are as long."""
-    return images.subset(np.sort(np.random.default_rng(seed).permutation(len(images))[:n]))
-
-
-class World:
-    """What all tables share; fine-tuned models are made when they are first asked for."""
-
-    def __init__(self) -> None:
-        whole, self.clip = load_benchmark("digits"), load_clip("digits-rn")
-        shifts = {name: part(images) for name, images in whole.shifts.items()}
-        self.benchmark = dataclasses.replace(whole, reference=part(whole.reference), shifts=shifts)
-        self.zero_shot = zero_shot_classifier(self.clip, self.benchmark)
-
-    @functools.lru_cache(maxsize=8)  # noqa: B019  (one world a run)
-    def fine_tuned(self, seed: int, lr: float = 3e-3, epochs: int = 8, bn: bool = False) -> ImageClassifier:
-        """From zero-shot, on all training images."""
-        config = FineTuneConfig(lr=lr, epochs=epochs, train_batchnorm=bn, seed=seed)
-        return fine_tune(self.zero_shot, self.benchmark, config, progress=False, cache=True)
-
-    def path(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> pd.DataFrame:
-        """Accuracy along alpha on validation data, the reference and each group."""
-        benchmark = self.benchmark
-        sets = {"val": benchmark.val, **benchmark.test_sets}
-        groups = places_of_mean(benchmark)
-        table = sweep(zero_shot, fine_tuned, benchmark, ALPHAS, sets, groups=groups, chord=True, progress=False)
-        wanted = table[table.dataset.isin(["val", benchmark.reference_name, *groups])]
-        return wanted.assign(distance=relative_distance(zero_shot, fine_tuned))
-
-    def again(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> pd.DataFrame:
-        """The same with BatchNorm's statistics estimated on training images anew, for every alpha."""
-        benchmark, groups = self.benchmark, places_of_mean(self.benchmark)
-        sets = {"val": benchmark.val, **benchmark.test_sets}
-        batches = training_batches(benchmark.train, zero_shot, FineTuneConfig(epochs=1))
-        loader = [inputs for inputs, _ in batches]
-        models = {alpha: estimated_again(wise_ft(zero_shot, fine_tuned, alpha), loader) for alpha in ALPHAS}
-        said = {
-            name: {a: evaluate(model, data, progress=False) for a, model in models.items()}
-            for name, data in sets.items()
-        }
-        rows = [{"alpha": a, "dataset": name} | p.row() for name, of in said.items() for a, p in of.items()]
-        right = {name: np.stack([p.correct.numpy() for p in of.values()], axis=1) for name, of in said.items()}
-        for group, names in groups.items():
-            rows += mean_rows(group, {name: right[name] for name in names}, sets, ALPHAS)
-        table = pd.DataFrame(rows).assign(chord_error=chord_errors(right, groups, sets, ALPHAS))
-        wanted = table[table.dataset.isin(["val", benchmark.reference_name, *groups])]
-        return wanted.assign(distance=relative_distance(zero_shot, fine_tuned))
-
-
-def relative_distance(zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> float:
-    """Length of the step by the length of the zero-shot weights."""
-    length = sum(tensor.square().sum() for tensor in parameters_of(zero_shot).values()) ** 0.5
-    return float(difference(zero_shot, fine_tuned).norm() / length)
 
 
 def rates(world: World, seed: int) -> Cells:
@@ -129,24 +64,6 @@ def batchnorm(world: World, seed: int) -> Cells:
 
     cells = [(lr, trained, again) for lr in BN_RATES for trained in (False, True) for again in (False, True)]
     return {key: functools.partial(cell, *key) for key in cells}
-
-
-def with_head(classifier: ImageClassifier, head: ImageClassifier) -> ImageClassifier:
-    """One classifier's encoder under another's head."""
-    mixed = copy.deepcopy(classifier)
-    mixed.classification_head = copy.deepcopy(head.classification_head)
-    return mixed
-
-
-def with_random_head(zero_shot: ImageClassifier, seed: int) -> ImageClassifier:
-    """The same encoder under a head as PyTorch begins one."""
-    shape = zero_shot.classification_head.weight
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        head = ClassificationHead(torch.nn.Linear(shape.shape[1], shape.shape[0]).weight)
-    mixed = copy.deepcopy(zero_shot)
-    mixed.classification_head = head
-    return mixed
 
 
 def heads(world: World, seed: int) -> Cells:
@@ -182,26 +99,13 @@ def heads(world: World, seed: int) -> Cells:
     return {(h, s): functools.partial(cell, h, s) for h in ends for s in starts if (h, s) != skip}
 
 
-def shots(world: World, draw: int, n: int, lr: float) -> ImageClassifier:
-    """Fine-tuned on so many images a class, a fixed number of steps."""
-    train, rng = world.benchmark.train, np.random.default_rng(draw)
-    chosen = np.concatenate([rng.permutation(np.flatnonzero(train.labels == c))[:n] for c in range(10)])
-    few = dataclasses.replace(
-        world.benchmark, train=train.subset(np.sort(chosen)), val=part(world.benchmark.val, FEW_VALIDATION, draw)
-    )
-    batch = min(BATCH, len(chosen))
-    epochs = max(1, round(STEPS / -(-len(chosen) // batch)))
-    config = FineTuneConfig(lr=lr, epochs=epochs, batch_size=batch, seed=draw)
-    return fine_tune(world.zero_shot, few, config, progress=False)
-
-
 def recipe(world: World, draw: int) -> Cells:
     """Learning rates for few shots, on all validation images and nothing else."""
 
     def cell(n: int, lr: float) -> pd.DataFrame:
         benchmark, end = world.benchmark, shots(world, draw, n, lr)
         table = sweep(world.zero_shot, end, benchmark, ALPHAS, {"val": benchmark.val}, chord=True, progress=False)
-        return table.assign(distance=relative_distance(world.zero_shot, end))
+        return table.assign(distance=distance_of(world.zero_shot, end))
 
     return {(n, lr): functools.partial(cell, n, lr) for n in RECIPE_SHOTS for lr in RECIPE_RATES}
 
@@ -260,36 +164,6 @@ def data(world: World, seed: int) -> Cells:
     cells: Cells = {(f"{share:.0%} wrong labels",): functools.partial(noise, share) for share in NOISE}
     cells |= {("half of the classes rare",): rare}
     return cells | {(f"two names, scored {how}",): functools.partial(twice, how) for how in ("apart", "together")}
-
-
-def named_twice(benchmark: Benchmark, seed: int, together: bool) -> Benchmark:
-    """One class gets a second name, and half of its training images that label; tests know the first name alone.
-
-    Scored together, the two names are one label, by ``class_groups``.
-    """
-    train, rng = benchmark.train, np.random.default_rng(seed)
-    of_class = np.flatnonzero(train.labels == TWICE)
-    labels, names = train.labels.copy(), (*benchmark.class_names, "seven")
-    labels[rng.permutation(of_class)[: len(of_class) // 2]] = len(names) - 1
-    groups = tuple((c, len(names) - 1) if c == TWICE else (c,) for c in range(len(benchmark.class_names)))
-
-    def scored(images: Dataset) -> Dataset:
-        images = copy.copy(images)
-        if together:
-            images.class_groups = groups
-        return images
-
-    sets = {name: scored(images) for name, images in benchmark.test_sets.items()}
-    reference, name = sets.pop(benchmark.reference_name), benchmark.reference_name
-    return dataclasses.replace(
-        benchmark,
-        class_names=names,
-        train=ImageSet(train.images, labels),
-        val=scored(benchmark.val),
-        reference=reference,
-        shifts=sets,
-        reference_name=name,
-    )
 
 
 TABLES: Mapping[str, tuple[Callable[[World, int], Cells], Sequence[str], Sequence[int]]] = {
