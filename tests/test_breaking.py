@@ -1,12 +1,21 @@
 """Notebook 08: whether two classifiers can be averaged, and what its tables state."""
 
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from matplotlib.patches import Rectangle
 
 from wiseft_nb import WiseftError, evaluate, wise_ft
 from wiseft_nb.analyse.compatible import Compatible, can_be_averaged
 from wiseft_nb.analyse.permute import permute_channels
+from wiseft_nb.analyse.runs import compare_runs, load_breaking
+from wiseft_nb.make import broken
+from wiseft_nb.plots.maps import plot_map
+from wiseft_nb.robustness.points import MEAN
 
 ALPHAS = (0.25, 0.5, 0.75)
 
@@ -85,3 +94,95 @@ def test_what_cannot_be_asked_is_refused(zero_shot, fine_tuned, tiny):
     judged.metric = lambda predicted, labels: {"accuracy": 0.5, "n": len(labels), "low": 0.4, "high": 0.6}
     with pytest.raises(WiseftError, match="metric of their own"):
         can_be_averaged(zero_shot, fine_tuned, judged)
+
+
+# ------------------------------------------------------------------------------- many sweeps, a row each
+
+
+def sweeps():
+    alphas = (0.0, 0.25, 0.5, 1.0)
+    paths = {  # lr -> validation, mean of shifts
+        0.1: ((0.8, 0.5, 0.85, 0.9), (0.7, 0.6, 0.8, 0.5)),
+        0.01: ((0.8, 0.9, 0.9, 0.9), (0.7, 0.8, 0.8, 0.6)),
+    }
+    rows = [
+        {"lr": lr, "alpha": alpha, "dataset": name, "accuracy": value, "chord_error": 0.01, "n": 100}
+        for lr, both in paths.items()
+        for name, values in zip(("val", MEAN), both, strict=True)
+        for alpha, value in zip(alphas, values, strict=True)
+    ]
+    return pd.DataFrame([*rows, {"lr": 1.0, "diverged_at": 7}])
+
+
+def test_a_run_is_summed_up_in_a_row():
+    found = compare_runs(sweeps(), ["lr"])
+    assert list(found.index) == [0.01, 0.1], "what diverged has no path"
+    assert found.gap[0.1] == pytest.approx(0.5 - (0.75 * 0.8 + 0.25 * 0.9)) and found.dip[0.1] == -found.gap[0.1]
+    assert found.dip[0.01] == 0 and (found.standard_error == 0.01).all()
+    assert found.best_alpha.to_dict() == {0.01: 0.25, 0.1: 0.5}, "of equal ones the smallest"
+    assert found.loc[0.1, ["zero_shot", "fixed", "fine_tuned", "best"]].tolist() == [0.7, 0.8, 0.5, 0.8]
+    assert compare_runs(sweeps(), ["lr"], fixed=0.25).fixed[0.1] == 0.6
+
+
+@pytest.mark.parametrize("lost", ["dataset == 'val' and lr == 0.1", "alpha == 0.5 and lr == 0.1", "dataset == 'val'"])
+def test_a_sweep_that_is_not_whole_is_refused(lost):
+    table = sweeps()
+    with pytest.raises(WiseftError):
+        compare_runs(table.drop(table.query(lost).index), ["lr"])
+
+
+def test_an_unknown_table_of_breaking_lists_the_known_ones():
+    with pytest.raises(WiseftError, match="map"):
+        load_breaking("maps")
+
+
+def test_a_map_shows_each_gap_and_a_square_of_the_size_of_its_seeds():
+    gaps = pd.DataFrame([[0.0, -42.0, 1.5], [np.nan] * 3], index=["a", "b"], columns=[0.0, 0.5, 1.0])
+    fig, ax = plot_map(gaps, {"a": [0.5, 0.5, 1.0]})
+    texts = [text.get_text() for text in ax.texts]
+    assert {"-42", "+1.5", "training diverged"} <= set(texts)
+    squares = sorted((p.get_width(), p.get_x() + p.get_width() / 2) for p in ax.patches if isinstance(p, Rectangle))
+    assert [round(size / 0.9, 3) for size, _ in squares] == [0.333, 0.667] and [x for _, x in squares] == [2.5, 1.5]
+    plt.close(fig)
+
+
+# ------------------------------------------------------------------------------- what the command makes
+
+
+def test_the_same_images_of_sets_as_long_are_kept(benchmark):
+    few = {name: broken.part(images, 20) for name, images in benchmark.test_sets.items()}
+    for name in ("photo", "pose", "stroke"):
+        assert np.array_equal(few[name].source, few["mnist"].source), "one digit under several shifts"
+    assert len(set(few["fonts"].labels)) > 5, "printed digits stand in order: every second one would be even"
+
+
+def test_a_head_is_taken_over_and_a_random_one_begins_as_pytorch_begins_one(zero_shot, fine_tuned):
+    mixed = broken.with_head(zero_shot, fine_tuned)
+    assert torch.equal(mixed.classification_head.weight, fine_tuned.classification_head.weight)
+    assert torch.equal(mixed.image_encoder.conv1.weight, zero_shot.image_encoder.conv1.weight)
+    first, again, other = (broken.with_random_head(zero_shot, seed).classification_head.weight for seed in (3, 3, 4))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first.abs().max() <= first.shape[1] ** -0.5 and first.std() > 0.5 * first.shape[1] ** -0.5
+
+
+def test_one_class_under_two_names(tiny):
+    for together in (True, False):
+        found = broken.named_twice(tiny, seed=0, together=together)
+        assert found.class_names[-1] == "seven" and len(found.class_names) == 11
+        moved = found.train.labels != tiny.train.labels
+        assert set(tiny.train.labels[moved]) == {7} and moved.sum() == (tiny.train.labels == 7).sum() // 2
+        groups = getattr(found.reference, "class_groups", None)
+        assert (groups is not None) == together and (not together or groups[7] == (7, 10) and groups[6] == (6,))
+    assert not hasattr(tiny.reference, "class_groups"), "the benchmark that was given is as it was"
+
+
+def test_few_shots_are_so_many_of_each_class_and_a_fixed_number_of_steps(benchmark, monkeypatch):
+    seen = []
+    monkeypatch.setattr(broken, "fine_tune", lambda start, benchmark, config, **how: seen.append((benchmark, config)))
+    world = SimpleNamespace(benchmark=benchmark, zero_shot=None)
+    for n in (1, 4, 50):
+        broken.shots(world, draw=2, n=n, lr=1e-3)
+        benchmark, config = seen[-1]
+        assert np.bincount(benchmark.train.labels).tolist() == [n] * 10 and len(benchmark.val) == broken.FEW_VALIDATION
+        steps = config.epochs * -(-len(benchmark.train) // config.batch_size)
+        assert abs(steps - broken.STEPS) <= 5 and config.seed == 2

@@ -62,6 +62,9 @@ def compare_runs(
     Explained in notebook 08_break_it.
     """
     run, table = list(run), table[table.alpha.notna()]
+    for name in (judged, place):
+        if name not in set(table.dataset):
+            raise unknown("dataset of the sweeps", name, set(table.dataset))
     dips = chord_dip(table[table.dataset == judged], run).set_index(run)
     wide = table[table.dataset == place].pivot(index=run, columns="alpha", values="accuracy")
     if fixed not in wide or wide[[0.0, fixed, 1.0]].isna().any(axis=None) or set(wide.index) != set(dips.index):

@@ -6,6 +6,7 @@ was fine-tuned:
 
     map.csv              learning rates and epochs; a fine-tuning that diverged is one row without accuracies
     batchnorm.csv        BatchNorm's statistics frozen, trained, and estimated again after interpolation
+    mends.csv            a training that collapsed (learning rate 1e-2, 2 epochs), with one setting changed
     heads.csv            heads from prompts, random ones, trained first (LP-FT), and kept along the path
     few_shots_recipe.csv learning rates for few shots, on validation images, with draws that are not used again
     few_shots.csv        from 1 to 50 images a class, five draws each
@@ -37,6 +38,11 @@ BREAKING = RESULTS / "breaking"
 SEEDS = (0, 1, 2)
 RATES, EPOCHS = (1e-2, 3e-3, 2e-2, 1e-3, 3e-2), (2, 8)
 BN_RATES = (3e-3, 1e-2)
+MENDS = {
+    "warm-up over half of the steps": {"warmup": 0.5},
+    "gradients clipped to 0.1": {"clip_norm": 0.1},
+    "BatchNorm's statistics trained": {"train_batchnorm": True},
+}
 SHOTS, DRAWS = (1, 2, 4, 8, 16, 50), (0, 1, 2, 3, 4)
 RECIPE_DRAWS, RECIPE_SHOTS, RECIPE_RATES = (100, 101, 102), (1, 4, 16), (3e-4, 1e-3, 3e-3)
 NOISE, RARE = (0.4,), (5, 6, 7, 8, 9)
@@ -53,6 +59,16 @@ def rates(world: World, seed: int) -> Cells:
             return pd.DataFrame([{"diverged_at": error.step}])
 
     return {(lr, epochs): functools.partial(cell, lr, epochs) for epochs in EPOCHS for lr in RATES}
+
+
+def mends(world: World, seed: int) -> Cells:
+    """What may keep a short fine-tuning at a large learning rate from collapsing, one setting each."""
+
+    def cell(setting: dict) -> pd.DataFrame:
+        config = FineTuneConfig(lr=1e-2, epochs=2, seed=seed, **setting)
+        return world.path(world.zero_shot, fine_tune(world.zero_shot, world.benchmark, config, progress=False))
+
+    return {(name,): functools.partial(cell, setting) for name, setting in MENDS.items()}
 
 
 def batchnorm(world: World, seed: int) -> Cells:
@@ -169,6 +185,7 @@ def data(world: World, seed: int) -> Cells:
 TABLES: Mapping[str, tuple[Callable[[World, int], Cells], Sequence[str], Sequence[int]]] = {
     "map": (rates, ("lr", "epochs"), SEEDS),
     "batchnorm": (batchnorm, ("lr", "train_batchnorm", "estimated_again"), SEEDS),
+    "mends": (mends, ("setting",), SEEDS),
     "heads": (heads, ("head", "alpha_0"), SEEDS),
     "few_shots_recipe": (recipe, ("shots", "lr"), RECIPE_DRAWS),
     "few_shots": (few_shots, ("shots",), DRAWS),

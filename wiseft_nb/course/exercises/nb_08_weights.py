@@ -1,4 +1,4 @@
-"""Further exercises of notebook 08_break_it: a backbone under a kept head, and BatchNorm's statistics anew.
+"""Further exercises of notebook 08_break_it: BatchNorm's statistics anew, and a backbone under a kept head.
 
 Explained in notebook 08_break_it.
 """
@@ -198,30 +198,6 @@ def estimated_in_place(network: nn.Module, batches: Iterable[Tensor]) -> nn.Modu
 
 EXERCISES: dict[str, Exercise] = {
     "08.2": Exercise(
-        title="interpolate the backbone, keep the head",
-        minutes=10,
-        difficulty=2,
-        task=(
-            'Write `mix_backbone(theta_0, theta_1, alpha, head="classification_head.")`, for two state dicts: tensors whose '
-            "name starts with `head` are copies of theta_1's; of all others, floating-point tensors are interpolated, and the "
-            "rest, such as counts of batches, are copied from theta_0. Change nothing that was given."
-        ),
-        hints=("`name.startswith(head)` asks for the head, `tensor.is_floating_point()` for what can be mixed.",),
-        reference=mix_backbone,
-        why=(
-            "At alpha 0 this is not the zero-shot classifier but its encoder under a trained head: a linear classifier that was "
-            "trained for other features. The curve ends where it should, and begins where nobody would stay."
-        ),
-        test=examine_mix_backbone,
-        wrong=(
-            (mix_everything, "head is mixed"),
-            (mix_under_old_head, "head of theta_0"),
-            (mix_by_any_name, "belongs to the encoder"),
-            (mix_counts, "whole number"),
-            (mix_shared, "shares its memory"),
-        ),
-    ),
-    "08.3": Exercise(
         title="BatchNorm's statistics, estimated again",
         minutes=15,
         difficulty=3,
@@ -246,6 +222,30 @@ EXERCISES: dict[str, Exercise] = {
             (estimated_with_momentum, "momentum = None"),
             (estimated_in_evaluation_mode, "learns in training mode"),
             (estimated_in_place, "has changed"),
+        ),
+    ),
+    "08.3": Exercise(
+        title="interpolate the backbone, keep the head",
+        minutes=10,
+        difficulty=2,
+        task=(
+            'Write `mix_backbone(theta_0, theta_1, alpha, head="classification_head.")`, for two state dicts: tensors whose '
+            "name starts with `head` are copies of theta_1's; of all others, floating-point tensors are interpolated, and the "
+            "rest, such as counts of batches, are copied from theta_0. Change nothing that was given."
+        ),
+        hints=("`name.startswith(head)` asks for the head, `tensor.is_floating_point()` for what can be mixed.",),
+        reference=mix_backbone,
+        why=(
+            "At alpha 0 this is not the zero-shot classifier but its encoder under a trained head: a linear classifier that was "
+            "trained for other features. The curve ends where it should, and begins where nobody would stay."
+        ),
+        test=examine_mix_backbone,
+        wrong=(
+            (mix_everything, "head is mixed"),
+            (mix_under_old_head, "head of theta_0"),
+            (mix_by_any_name, "belongs to the encoder"),
+            (mix_counts, "whole number"),
+            (mix_shared, "shares its memory"),
         ),
     ),
 }
