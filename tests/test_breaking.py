@@ -136,13 +136,13 @@ def test_an_unknown_table_of_breaking_lists_the_known_ones():
         load_breaking("maps")
 
 
-def test_a_map_shows_each_gap_and_a_square_of_the_size_of_its_seeds():
+def test_a_map_shows_each_gap_and_frames_the_alphas_that_are_best_by_seeds():
     gaps = pd.DataFrame([[0.0, -42.0, 1.5], [np.nan] * 3], index=["a", "b"], columns=[0.0, 0.5, 1.0])
     fig, ax = plot_map(gaps, {"a": [0.5, 0.5, 1.0]})
     texts = [text.get_text() for text in ax.texts]
     assert {"-42", "+1.5", "training diverged"} <= set(texts)
-    squares = sorted((p.get_width(), p.get_x() + p.get_width() / 2) for p in ax.patches if isinstance(p, Rectangle))
-    assert [round(size / 0.9, 3) for size, _ in squares] == [0.333, 0.667] and [x for _, x in squares] == [2.5, 1.5]
+    frames = {p.get_x() + p.get_width() / 2: p.get_linewidth() for p in ax.patches if isinstance(p, Rectangle)}
+    assert set(frames) == {1.5, 2.5} and frames[1.5] > frames[2.5], "two seeds of three, and one"
     plt.close(fig)
 
 

@@ -45,7 +45,7 @@ MENDS = {
 }
 SHOTS, DRAWS = (1, 2, 4, 8, 16, 50), (0, 1, 2, 3, 4)
 RECIPE_DRAWS, RECIPE_SHOTS, RECIPE_RATES = (100, 101, 102), (1, 4, 16), (3e-4, 1e-3, 3e-3)
-NOISE, RARE = (0.4,), (5, 6, 7, 8, 9)
+NOISE, RARE = (0.4, 0.2), (5, 6, 7, 8, 9)
 Cells = dict[tuple, Callable[[], pd.DataFrame]]  # what tells a cell of a table apart -> its rows
 
 

@@ -3,12 +3,12 @@
 Explained in notebook 08_break_it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from wiseft_nb.course.exercises.exercise import Exercise
 
 
-def choose_by_dip(alphas: Sequence[float], accuracies: Sequence[float], gate: float = 0.01) -> float:
+def choose_by_dip(alphas: list, accuracies: list, gate: float = 0.01) -> float:
     """Alpha 0 where the path dips more than ``gate`` below its chord, 0.5 otherwise."""
     zero_shot, fine_tuned = accuracies[0], accuracies[-1]
     for alpha, accuracy in zip(alphas, accuracies, strict=True):
@@ -45,22 +45,22 @@ def examine_choose_by_dip(answer: Callable) -> None:
     assert answer(PATH, cases[5][0], 0.001) == 0, "with gate=0.001 half a point is a dip: use the gate that is given"
 
 
-def gate_on_worse_end(alphas: Sequence[float], accuracies: Sequence[float], gate: float = 0.01) -> float:
+def gate_on_worse_end(alphas: list, accuracies: list, gate: float = 0.01) -> float:
     worse = min(accuracies[0], accuracies[-1])
     return 0.0 if min(accuracies) < worse - gate else 0.5
 
 
-def gate_on_better_end(alphas: Sequence[float], accuracies: Sequence[float], gate: float = 0.01) -> float:
+def gate_on_better_end(alphas: list, accuracies: list, gate: float = 0.01) -> float:
     better = max(accuracies[0], accuracies[-1])
     return 0.0 if min(accuracies[1:-1]) < better - gate else 0.5
 
 
-def gate_in_the_middle(alphas: Sequence[float], accuracies: Sequence[float], gate: float = 0.01) -> float:
+def gate_in_the_middle(alphas: list, accuracies: list, gate: float = 0.01) -> float:
     middle = accuracies[list(alphas).index(0.5)]
     return 0.0 if (accuracies[0] + accuracies[-1]) / 2 - middle > gate else 0.5
 
 
-def gate_of_one_point(alphas: Sequence[float], accuracies: Sequence[float], gate: float = 0.01) -> float:
+def gate_of_one_point(alphas: list, accuracies: list, gate: float = 0.01) -> float:
     return choose_by_dip(alphas, accuracies)
 
 

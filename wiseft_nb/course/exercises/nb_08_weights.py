@@ -4,7 +4,7 @@ Explained in notebook 08_break_it.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from wiseft_nb.course.exercises.exercise import Exercise
 
 
-def mix_backbone(theta_0: Mapping, theta_1: Mapping, alpha: float, head: str = "classification_head.") -> dict:
+def mix_backbone(theta_0: dict, theta_1: dict, alpha: float, head: str = "classification_head.") -> dict:
     """The encoder interpolated, the head of theta_1 as it is; integer tensors of theta_0."""
     mixed = {}
     for name, tensor in theta_0.items():
@@ -71,31 +71,31 @@ def examine_mix_backbone(answer: Callable) -> None:
     )
 
 
-def mix_everything(theta_0: Mapping, theta_1: Mapping, alpha: float, head: str = "classification_head.") -> dict:
+def mix_everything(theta_0: dict, theta_1: dict, alpha: float, head: str = "classification_head.") -> dict:
     return {
         name: (1 - alpha) * tensor + alpha * theta_1[name] if tensor.is_floating_point() else tensor.clone()
         for name, tensor in theta_0.items()
     }
 
 
-def mix_under_old_head(theta_0: Mapping, theta_1: Mapping, alpha: float, head: str = "classification_head.") -> dict:
+def mix_under_old_head(theta_0: dict, theta_1: dict, alpha: float, head: str = "classification_head.") -> dict:
     return mix_everything(theta_0, theta_1, alpha) | {n: t.clone() for n, t in theta_0.items() if n.startswith(head)}
 
 
-def mix_by_any_name(theta_0: Mapping, theta_1: Mapping, alpha: float, head: str = "classification_head.") -> dict:
+def mix_by_any_name(theta_0: dict, theta_1: dict, alpha: float, head: str = "classification_head.") -> dict:
     return mix_everything(theta_0, theta_1, alpha) | {n: t.clone() for n, t in theta_1.items() if head in n}
 
 
-def mix_counts(theta_0: Mapping, theta_1: Mapping, alpha: float, head: str = "classification_head.") -> dict:
+def mix_counts(theta_0: dict, theta_1: dict, alpha: float, head: str = "classification_head.") -> dict:
     mixed = {name: (1 - alpha) * tensor + alpha * theta_1[name] for name, tensor in theta_0.items()}
     return mixed | {n: t.clone() for n, t in theta_1.items() if n.startswith(head)}
 
 
-def mix_shared(theta_0: Mapping, theta_1: Mapping, alpha: float, head: str = "classification_head.") -> dict:
+def mix_shared(theta_0: dict, theta_1: dict, alpha: float, head: str = "classification_head.") -> dict:
     return mix_everything(theta_0, theta_1, alpha) | {n: t for n, t in theta_1.items() if n.startswith(head)}
 
 
-def estimate_again(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimate_again(network: nn.Module, batches: list) -> nn.Module:
     """A copy in evaluation mode whose BatchNorm statistics are the means over these batches."""
     network = copy.deepcopy(network).eval()
     layers = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
@@ -156,7 +156,7 @@ def examine_estimate_again(answer: Callable) -> None:
     )
 
 
-def estimated_in_training_mode(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimated_in_training_mode(network: nn.Module, batches: list) -> nn.Module:
     network = copy.deepcopy(network).train()
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -167,7 +167,7 @@ def estimated_in_training_mode(network: nn.Module, batches: Iterable[Tensor]) ->
     return network.eval()
 
 
-def estimated_without_reset(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimated_without_reset(network: nn.Module, batches: list) -> nn.Module:
     network = copy.deepcopy(network).eval()
     network[2].train()
     for batch in batches:
@@ -175,7 +175,7 @@ def estimated_without_reset(network: nn.Module, batches: Iterable[Tensor]) -> nn
     return network.eval()
 
 
-def estimated_with_momentum(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimated_with_momentum(network: nn.Module, batches: list) -> nn.Module:
     network = copy.deepcopy(network).eval()
     network[2].reset_running_stats()
     network[2].train()
@@ -184,14 +184,14 @@ def estimated_with_momentum(network: nn.Module, batches: Iterable[Tensor]) -> nn
     return network.eval()
 
 
-def estimated_in_evaluation_mode(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimated_in_evaluation_mode(network: nn.Module, batches: list) -> nn.Module:
     network = copy.deepcopy(network).eval()
     for batch in batches:
         network(batch)
     return network
 
 
-def estimated_in_place(network: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
+def estimated_in_place(network: nn.Module, batches: list) -> nn.Module:
     network.load_state_dict(estimate_again(network, batches).state_dict())
     return network
 
