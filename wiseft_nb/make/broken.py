@@ -26,7 +26,8 @@ from wiseft_nb.recipes import FineTuneConfig
 from wiseft_nb.sweep import chord_errors, mean_rows, sweep
 from wiseft_nb.zero_shot import zero_shot_classifier
 
-ALPHAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+FINE = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 IMAGES = 250  # of each test set: those of one digit under several shifts are the same
 STEPS, BATCH, FEW_VALIDATION = 60, 40, 50  # of a fine-tuning on few images; who has few has few to watch by
 TWICE, SECOND_NAME = 7, "seven"
@@ -52,12 +53,14 @@ class World:
         config = FineTuneConfig(lr=lr, epochs=epochs, train_batchnorm=bn, seed=seed)
         return fine_tune(self.zero_shot, self.benchmark, config, progress=False, cache=True)
 
-    def path(self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier) -> pd.DataFrame:
+    def path(
+        self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier, alphas: tuple[float, ...] = ALPHAS
+    ) -> pd.DataFrame:
         """Accuracy along alpha on validation data, the reference and each group."""
         benchmark = self.benchmark
         sets = {"val": benchmark.val, **benchmark.test_sets}
         groups = places_of_mean(benchmark)
-        table = sweep(zero_shot, fine_tuned, benchmark, ALPHAS, sets, groups=groups, chord=True, progress=False)
+        table = sweep(zero_shot, fine_tuned, benchmark, alphas, sets, groups=groups, chord=True, progress=False)
         wanted = table[table.dataset.isin(["val", benchmark.reference_name, *groups])]
         return wanted.assign(distance=distance_of(zero_shot, fine_tuned))
 
