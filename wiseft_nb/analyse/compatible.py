@@ -101,7 +101,8 @@ def can_be_averaged(
 
     Asks whether the path between them sags below its chord (Wortsman et al. 2022, equation 2), as it does where
     the ends share no beginning or lie too far apart. Above the chord is not above the better end: that the two can be
-    averaged does not say that averaging them gains.
+    averaged does not say that averaging them gains, and a path that is level here may sink under shift: in notebook 08 one
+    does whose step is as long as the first weights (``distance`` 1).
 
     Parameters
     ----------
@@ -113,7 +114,8 @@ def can_be_averaged(
     alphas : iterable of float
         Points of the path, between 0 (the first) and 1 (the second).
     gate : float
-        The dip that matters, a fraction; between one point and two nothing was found in 43 published sweeps.
+        The dip that matters, a fraction. Of 35 published sweeps on ImageNet three dip by 4 points and more, the others by
+        0.1 at most.
     compute : Compute
 
     Returns
