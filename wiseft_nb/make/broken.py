@@ -54,11 +54,17 @@ class World:
         return fine_tune(self.zero_shot, self.benchmark, config, progress=False, cache=True)
 
     def path(
-        self, zero_shot: ImageClassifier, fine_tuned: ImageClassifier, alphas: tuple[float, ...] = ALPHAS
+        self,
+        zero_shot: ImageClassifier,
+        fine_tuned: ImageClassifier,
+        alphas: tuple[float, ...] = ALPHAS,
+        images: int = IMAGES,
     ) -> pd.DataFrame:
         """Accuracy along alpha on validation data, the reference and each group."""
         benchmark = self.benchmark
         sets = {"val": benchmark.val, **benchmark.test_sets}
+        if images < IMAGES:
+            sets |= {name: part(data, images) for name, data in benchmark.test_sets.items()}
         groups = places_of_mean(benchmark)
         table = sweep(zero_shot, fine_tuned, benchmark, alphas, sets, groups=groups, chord=True, progress=False)
         wanted = table[table.dataset.isin(["val", benchmark.reference_name, *groups])]
