@@ -13,7 +13,7 @@ from wiseft_nb import WiseftError, evaluate, wise_ft
 from wiseft_nb.analyse.compatible import Compatible, can_be_averaged
 from wiseft_nb.analyse.permute import permute_channels
 from wiseft_nb.analyse.runs import compare_runs, load_breaking
-from wiseft_nb.make import broken
+from wiseft_nb.make import breaking, broken
 from wiseft_nb.plots.maps import plot_map
 from wiseft_nb.robustness.points import MEAN
 
@@ -186,3 +186,61 @@ def test_few_shots_are_so_many_of_each_class_and_a_fixed_number_of_steps(benchma
         assert np.bincount(benchmark.train.labels).tolist() == [n] * 10 and len(benchmark.val) == broken.FEW_VALIDATION
         steps = config.epochs * -(-len(benchmark.train) // config.batch_size)
         assert abs(steps - broken.STEPS) <= 5 and config.seed == 2
+
+
+# ------------------------------------------------------------------------------- the committed tables
+
+
+def keys_of(name):
+    return [*breaking.TABLES[name][1], "seed"]
+
+
+@pytest.mark.parametrize("name", breaking.TABLES)
+def test_each_committed_table_is_whole(name):
+    table = load_breaking(name)
+    _, columns, seeds = breaking.TABLES[name]
+    assert list(table.columns[: len(columns) + 1]) == keys_of(name) and set(table.seed) == set(seeds)
+    paths = table[table.alpha.notna()]
+    assert paths.groupby([*columns, "dataset"]).seed.nunique().eq(len(seeds)).all(), "each run has every seed"
+    assert not paths.duplicated([*keys_of(name), "alpha", "dataset"]).any()
+    alphas = paths.groupby([*keys_of(name), "dataset"]).alpha.apply(tuple)
+    assert alphas.isin([broken.ALPHAS, broken.FINE]).all()
+    assert paths.accuracy.between(0, 1).all() and (paths.low <= paths.accuracy).all() and (paths.distance > 0).all()
+    diverged = table[table.alpha.isna()]
+    assert diverged.empty or (name == "map" and (diverged.lr == 0.03).all() and (diverged.diverged_at > 0).all())
+
+
+@pytest.mark.parametrize("name", [name for name in breaking.TABLES if name != "few_shots_recipe"])
+def test_a_mean_of_shifts_lies_between_its_groups_and_a_dip_is_what_the_rows_say(name):
+    paths = load_breaking(name).query("alpha.notna()")
+    wide = paths.pivot(index=[*keys_of(name), "alpha"], columns="dataset", values="accuracy")
+    assert np.allclose(wide[MEAN], (4 * wide["print"] + 7 * wide["handwriting"]) / 11, atol=2e-6)
+    runs = compare_runs(paths, keys_of(name))
+    by_hand = wide["val"].unstack()
+    inner = [alpha for alpha in by_hand.columns if 0 < alpha < 1]
+    gaps = pd.concat({a: by_hand[a] - (1 - a) * by_hand[0.0] - a * by_hand[1.0] for a in inner}, axis=1)
+    assert np.allclose(runs.gap, gaps.min(axis=1)), "in the same order, and the lowest"
+    assert np.allclose(runs.best, wide[MEAN].unstack().max(axis=1))
+
+
+def test_tables_agree_where_they_hold_the_same_model():
+    rates, norms, heads = (load_breaking(name).query("alpha.notna()") for name in ("map", "batchnorm", "heads"))
+    start = rates[rates.alpha == 0].groupby("dataset").accuracy
+    assert start.nunique().eq(1).all(), "every path of the map begins at the same zero-shot"
+    zero_shot = start.first()
+    at_0 = norms[(norms.alpha == 0) & ~norms.estimated_again].set_index("dataset").accuracy
+    assert (at_0 == zero_shot.reindex(at_0.index)).all()
+    ends = heads[heads.alpha == 1].groupby(["head", "seed", "dataset"]).accuracy
+    assert ends.nunique().eq(1).all(), "the fine-tuned end is the same, whatever stands at alpha 0"
+    kept = heads[(heads["head"] == "zero-shot") & (heads.alpha == 1)].set_index(["seed", "dataset"]).accuracy
+    short = rates[(rates.lr == 3e-3) & (rates.epochs == breaking.SHORT) & (rates.alpha == 1)]
+    assert (kept == short.set_index(["seed", "dataset"]).accuracy.reindex(kept.index)).all()
+
+
+def test_few_shots_use_the_rate_that_validation_chose():
+    recipe, few = load_breaking("few_shots_recipe"), load_breaking("few_shots")
+    assert set(recipe.dataset) == {"val"}, "no shift was looked at"
+    best = {
+        lr: np.mean([run.accuracy.max() for _, run in of.groupby(["shots", "seed"])]) for lr, of in recipe.groupby("lr")
+    }
+    assert set(few.lr) == {max(sorted(best), key=best.get)} and set(recipe.seed).isdisjoint(few.seed)
