@@ -15,6 +15,7 @@ from wiseft_nb.analyse.permute import permute_channels
 from wiseft_nb.analyse.runs import compare_runs, load_breaking
 from wiseft_nb.make import breaking, broken
 from wiseft_nb.plots.maps import plot_map
+from wiseft_nb.plots.seeds import plot_runs
 from wiseft_nb.robustness.points import MEAN
 
 ALPHAS = (0.25, 0.5, 0.75)
@@ -244,3 +245,12 @@ def test_few_shots_use_the_rate_that_validation_chose():
         lr: np.mean([run.accuracy.max() for _, run in of.groupby(["shots", "seed"])]) for lr, of in recipe.groupby("lr")
     }
     assert set(few.lr) == {max(sorted(best), key=best.get)} and set(recipe.seed).isdisjoint(few.seed)
+
+
+def test_runs_are_drawn_each_and_their_mean():
+    table = pd.DataFrame({0: [1.0, 2.0], 1: [3.0, 6.0]}, index=[0.0, 1.0])
+    fig, ax = plot_runs(table, "two", color="black", marker="o")
+    mean, *each = [line.get_ydata().tolist() for line in ax.lines]
+    assert mean == [2, 4] and each == [[1, 2], [3, 6]] and ax.lines[0].get_linewidth() > ax.lines[1].get_linewidth()
+    assert [line.get_label() for line in ax.lines].count("two") == 1
+    plt.close(fig)
