@@ -54,6 +54,7 @@ BN_CELLS = (  # lr, statistics trained, estimated again; frozen as interpolated 
     (3e-3, False, True),
     (1e-2, True, False),
     (1e-2, True, True),
+    (1e-2, False, True),
 )
 MENDS = {
     "warm-up over half of the steps": {"warmup": 0.5},
