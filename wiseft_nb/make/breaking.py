@@ -1,6 +1,6 @@
 """Measure, over seeds, what notebook 08 says of where averaging weights fails: ``python -m wiseft_nb.make.breaking``.
 
-About 80 minutes on one core. Each table is written cell after cell, so a run that was killed goes on; with names of
+About an hour on one core. Each table is written cell after cell, so a run that was killed goes on; with names of
 tables it makes those alone, anew. Writes under ``data/results/breaking`` accuracy along alpha, each row with how it
 was fine-tuned:
 
