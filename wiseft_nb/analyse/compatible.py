@@ -79,11 +79,12 @@ class Compatible:
     @property
     def verdict(self) -> str:
         """The answer in one sentence."""
+        dip = f"dip of {100 * self.gate:g} point{'' if self.gate == GATE else 's'}"
         measured = f"the path lies {100 * self.gap:+.1f} ± {100 * self.margin:.1f} points from its chord at its lowest"
         said = {
-            True: f"These two can be averaged: {measured}, so no dip of {100 * self.gate:g} points",
+            True: f"These two can be averaged: {measured}, so no {dip}",
             False: f"These two lie apart: {measured}",
-            None: f"Too few images to tell: {measured}, and a dip of {100 * self.gate:g} points is neither seen nor excluded",
+            None: f"Too few images to tell: {measured}, and a {dip} is neither seen nor excluded",
         }
         return f"{said[self.answer]} (alpha {self.alpha:g}, n={self.n:,}, distance {self.distance:.2f})."
 

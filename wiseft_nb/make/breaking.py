@@ -6,7 +6,6 @@ was fine-tuned:
 
     map.csv              learning rates and epochs; a fine-tuning that diverged is one row without accuracies
     batchnorm.csv        BatchNorm's statistics frozen, trained, and estimated again after interpolation
-    mends.csv            a training that collapsed (learning rate 1e-2, 2 epochs), with one setting changed
     heads.csv            heads from prompts, random ones, trained first (LP-FT), and kept along the path
     few_shots_recipe.csv learning rates for few shots, on validation images, with draws that are not used again
     few_shots.csv        from 1 to 50 images a class, five draws each
@@ -56,10 +55,6 @@ BN_CELLS = (  # lr, statistics trained, estimated again; frozen as interpolated 
     (1e-2, True, True),
     (1e-2, False, True),
 )
-MENDS = {
-    "warm-up over half of the steps": {"warmup": 0.5},
-    "gradients clipped to 0.1": {"clip_norm": 0.1},
-}
 SHOTS, DRAWS = (1, 2, 4, 8, 16, 50), (0, 1, 2, 3, 4)
 FEW_IMAGES = IMAGES // 2  # of each test set: there are thirty paths
 RECIPE_DRAWS, RECIPE_SHOTS, RECIPE_RATES = (100, 101, 102), (1, 16), (1e-3, 3e-3)
@@ -77,16 +72,6 @@ def rates(world: World, seed: int) -> Cells:
             return pd.DataFrame([{"diverged_at": error.step}])
 
     return {(lr, epochs): functools.partial(cell, lr, epochs) for epochs in EPOCHS for lr in RATES}
-
-
-def mends(world: World, seed: int) -> Cells:
-    """What may keep a short fine-tuning at a large learning rate from collapsing, one setting each."""
-
-    def cell(setting: dict) -> pd.DataFrame:
-        config = FineTuneConfig(lr=1e-2, epochs=2, seed=seed, **setting)
-        return world.path(world.zero_shot, fine_tune(world.zero_shot, world.benchmark, config, progress=False))
-
-    return {(name,): functools.partial(cell, setting) for name, setting in MENDS.items()}
 
 
 def batchnorm(world: World, seed: int) -> Cells:
@@ -208,7 +193,6 @@ TABLES: Mapping[str, tuple[Callable[[World, int], Cells], Sequence[str], Sequenc
     "few_shots_recipe": (recipe, ("shots", "lr"), RECIPE_DRAWS),
     "few_shots": (few_shots, ("shots",), DRAWS),
     "data": (data, ("data",), SEEDS),
-    "mends": (mends, ("setting",), SEEDS),
 }
 
 
