@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wiseft_nb.make.published_failures import failures
 from wiseft_nb.make.published_names import DATASETS, METHODS, PAPER, TABLE_3, TRAINING
 from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.published import KEY, SCHEMA
@@ -237,6 +238,7 @@ MAKERS = [
     zero_shot_vs_fine_tuned_pairs,
     beyond_wise_ft,
     newer_zero_shot,
+    failures,
 ]
 
 

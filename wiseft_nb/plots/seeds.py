@@ -93,3 +93,24 @@ def plot_forest(table: pd.DataFrame, ax: Axes | None = None) -> tuple[Figure, Ax
     ax.axvline(0, color=ROLES["interpolated"]["color"], lw=2)
     ax.set_yticks(rows, table.index)
     return fig, ax
+
+
+def plot_runs(table: pd.DataFrame, label: str, ax: Axes | None = None, **style: object) -> tuple[Figure, Axes]:
+    """Each run as a thin line, their mean as a thick one with markers: for few runs that differ much.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What goes on the x axis as index, a column a run.
+    label : str
+    ax : Axes, optional
+    style
+        Colour, marker and line style.
+
+    Explained in notebook 08_break_it.
+    """
+    fig, ax = (ax.figure, ax) if ax else plt.subplots(figsize=(6, 4))
+    (line,) = ax.plot(table.index, table.mean(axis=1), label=label, lw=2, **style)
+    for name in table:
+        ax.plot(table.index, table[name], color=line.get_color(), lw=0.7, linestyle=line.get_linestyle())
+    return fig, ax
