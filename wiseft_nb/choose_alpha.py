@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from wiseft_nb.analyse.chord import chord_dip
+from wiseft_nb.analyse.compatible import GATE
 from wiseft_nb.analyse.estimates import Along, average_confidence, calibrated, check_alphas, likelihood
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.evaluate import Predictions
 from wiseft_nb.metrics import accuracy
 from wiseft_nb.robustness.tidy import check_columns
 
-GATE = 0.01  # a path that sags further below its chord is broken (notebook 08)
 FEWEST = 20  # images of the target
 HARD_ENOUGH = 0.05  # of the images to calibrate on, as many must be wrong
 
