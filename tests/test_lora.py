@@ -132,3 +132,29 @@ def test_without_peft_it_says_what_to_install(zero_shot, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(WiseftError, match=r"pip install wiseft-nb\[lora\]"):
         lora.with_lora(zero_shot)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pefts_weighted_adapters_are_no_average_of_rslora_and_dora(kind):
+    """The trap: of the ways ``add_weighted_adapter`` has, ``cat`` is exact, but for plain LoRA alone (peft 0.21).
+
+    Should this fail, peft has mended it; merging first is right in any case.
+    """
+    torch.manual_seed(0)
+    plain = torch.nn.Sequential(torch.nn.Linear(6, 5, bias=False))
+    config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=["0"], **KINDS[kind])
+    model = peft.get_peft_model(copy.deepcopy(plain), config, adapter_name="a")
+    model.add_adapter("b", config)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+
+    def merged_weight(name):
+        merged = copy.deepcopy(model)
+        merged.set_adapter(name)
+        return merged.merge_and_unload(adapter_names=[name])[0].weight.detach()
+
+    average = (merged_weight("a") + merged_weight("b")) / 2
+    model.add_weighted_adapter(["a", "b"], [0.5, 0.5], adapter_name="both", combination_type="cat")
+    off = (merged_weight("both") - average).abs().max().item()
+    assert off < 1e-5 if kind == "LoRA" else off > 0.05

@@ -113,8 +113,9 @@ def adapted(classifier: ImageClassifier) -> Iterator[tuple[str, nn.Module]]:
 def merged(classifier: ImageClassifier, zero_shot: ImageClassifier) -> ImageClassifier:
     """An ordinary classifier with every low-rank step added to its layer, to be interpolated as any other.
 
-    Merge first, then interpolate. For plain LoRA that is the same as scaling the step (peft's
-    ``rescale_adapter_scale``); for DoRA, whose weights are normalised by what is added, it is not.
+    Merge first, then interpolate or average. For plain LoRA that is the same as scaling the step (peft's
+    ``rescale_adapter_scale``); for DoRA, whose weights are normalised by what is added, it is not. And peft's
+    ``add_weighted_adapter`` averages neither rsLoRA's nor DoRA's weights.
 
     Parameters
     ----------

@@ -20,50 +20,44 @@ Writes under ``data/results/beyond``:
     knobs.csv     validation accuracy of every knob, and which was chosen
     tasks.csv     one encoder for digits and letters: PAINT, task arithmetic, TIES, DARE, Fisher
 
-How long it takes on one core, in minutes: a plain run 3.2, a curve of six alphas 1, of eleven 2. All seeds together:
+How long: a plain run took 190 s where other work shared the machine, about a minute with a core to itself (0.26 s a
+step). A step costs, beside a plain one: L2 1.05, FLYP 1.1, distillation 1.25, Lipsum-FT 1.3, trajectory 1.35, LoRA 1. A
+classifier takes 10 s for all test sets, so 1 minute for a curve of six alphas, 2 for eleven; figures take 1 s an alpha.
+On a busy core all seeds take, in minutes (a third to a half of it on a free one):
 
-    plain, plain-low            16 each     lp-ft                       15     l2                   19 (5 runs)
-    distillation, lipsum-ft     24 each     trajectory                  26     flyp, flyp-multi     20 each
-    uniform-soup                23 (6 runs more, greedy-soup and model-stock then 4 each)  diwa      32 (9 runs)
-    lines, tpgm                  4 each     lora                        20     paint                13
-    tasks                       20 (letters 3 runs, Fisher a minute a seed)
+    plain, plain-low     16 each    lp-ft             14    l2             20 (5 runs)    distillation      23
+    flyp, flyp-multi     17 each    lipsum-ft         24    trajectory     25             lora              19
+    uniform-soup         22 (6 runs; greedy-soup and model-stock 4 each after it)         diwa (9 runs)     32
+    lines, tpgm           4 each    paint             13    tasks          20
 
-Together about 5 hours on one core, of which about 1.9 for the first seed; ``plain`` and ``plain-low`` go first.
+Together 5 hours, of which 2 for seed 0. ``plain`` and ``plain-low`` go first, all others are measured against them.
 """
 
 import argparse
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from safetensors.torch import load_file, save_file
 from tqdm.auto import tqdm
 
-from wiseft_nb.analyse.bootstrap import Statistic
-from wiseft_nb.analyse.calibration import at_temperature, calibration_error, fit_temperature
 from wiseft_nb.benchmarks import load_benchmark
 from wiseft_nb.benchmarks.digits.other_prompts import other_prompts
 from wiseft_nb.engine.files import replacing
-from wiseft_nb.errors import WiseftError
-from wiseft_nb.evaluate import Predictions, evaluate
+from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import FineTuneConfig
+from wiseft_nb.make.beyond_curves import BASELINES, measure, within_error
 from wiseft_nb.make.beyond_methods import METHODS, name_of
 from wiseft_nb.make.beyond_tasks import tasks
 from wiseft_nb.make.beyond_world import World
-from wiseft_nb.make.measured import Measured, Said
-from wiseft_nb.make.results import ALPHAS, HAS_LINE, LINEAR_EPOCHS, RESULTS, SEEDS
-from wiseft_nb.models.classifier import ImageClassifier
+from wiseft_nb.make.results import ALPHAS, LINEAR_EPOCHS, RESULTS, SEEDS
 from wiseft_nb.models.clip import load_clip
 from wiseft_nb.paths import BUILD
-from wiseft_nb.robustness import fit_table, load_standard_models
 
 BEYOND = RESULTS / "beyond"
-BASELINES = ("plain", "plain-low")
 OWN = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # a method's own curve; the plain ones have all of ALPHAS
 TASKS = "tasks"
-LETTERS = "letters"
 
 
 def the_world() -> World:
@@ -112,108 +106,6 @@ def choose(world: World, name: str, table: pd.DataFrame) -> tuple[object, pd.Dat
     return knobs[list(there.chosen).index(True)], table
 
 
-def within_error(accuracies: list[float], n: int) -> int:
-    """The first that n validation images cannot tell from the best: within one standard error."""
-    best = max(accuracies)
-    return next(i for i, found in enumerate(accuracies) if found >= best - (best * (1 - best) / n) ** 0.5)
-
-
-def says(world: World, end: ImageClassifier, stem: str, alpha: float) -> Said:
-    """What a method's classifier at alpha says of validation data, every test set and letters; kept."""
-    path = world.folder / "said" / (f"{stem}-{alpha:g}.safetensors" if alpha else "zero-shot.safetensors")
-    sets = {"val": world.benchmark.val, **world.benchmark.test_sets}
-    if not path.exists():
-        mixed, of_letters = world.at(end, alpha)
-        found = {name: evaluate(mixed, images, progress=False) for name, images in sets.items()}
-        found[LETTERS] = evaluate(of_letters, world.letters.reference, progress=False)
-        tensors = {f"{what} {name}": getattr(p, what) for name, p in found.items() for what in ("logits", "labels")}
-        with replacing(path) as part:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part)
-    kept = load_file(path)
-    sets[LETTERS] = world.letters.reference
-    return {n: Predictions.on(images, kept[f"logits {n}"], kept[f"labels {n}"]) for n, images in sets.items()}
-
-
-def curve(world: World, name: str, seed: int, knob: object, alphas: tuple) -> dict[float, Said]:
-    """What the classifiers on a method's own alpha curve say."""
-    stem, end = " ".join(filter(None, (name, name_of(knob), str(seed)))), METHODS[name].make(world, seed, knob)
-    return {alpha: says(world, end, stem, alpha) for alpha in alphas}
-
-
-def measure(world: World, name: str, seed: int, knob: object, alphas: Mapping[str, tuple]) -> tuple[list, dict]:
-    """The rows of a method and a seed for curves.csv, and its row for methods.csv."""
-    world.used.clear()
-    said = curve(world, name, seed, knob, alphas[name if name in BASELINES else "own"])
-    cost = cost_of(world, name, seed, knob)
-    tests = {alpha: {n: p for n, p in of.items() if n in world.benchmark.test_sets} for alpha, of in said.items()}
-    measured, bases = Measured(world.benchmark, seed), {}
-    for base in BASELINES:
-        of_base = curve(world, base, seed, None, alphas[base])
-        bases[base] = {a: {n: of_base[a][n] for n in world.benchmark.test_sets} for a in of_base}
-    lines = robustness(world, measured)
-    for alpha, of in tests.items():
-        measured.accuracies("curve", name, alpha, of)
-        for base, along in bases.items():
-            measured.above_curve(f"against {base}", name, alpha, of, along)
-        for place in ("val", LETTERS):
-            p = said[alpha][place]
-            measured.add("curve", name, alpha, "accuracy", place, p.accuracy(), *p.interval())
-        calibration(measured, name, alpha, said[alpha])
-        measured.figures("curve", name, alpha, lines, of)
-    own = list(said)
-    chosen = own[within_error([said[alpha]["val"].accuracy() for alpha in own], len(world.benchmark.val))]
-    measured.add("curve", name, chosen, "chosen alpha", "val", chosen)
-    return measured.rows, cost
-
-
-def robustness(world: World, measured: Measured) -> dict[tuple[str, str], Statistic]:
-    """Effective robustness in every place: the mean over its shifts that have a line of standard models."""
-    standard, reference = load_standard_models(), world.benchmark.reference_name
-    found = {shift: fit_table(standard, shift, reference) for shift in world.benchmark.shifts}
-    lines = {shift: line for shift, line in found.items() if line.r2 >= HAS_LINE}
-
-    def rho(names: Sequence[str]) -> Statistic:
-        own = {name: lines[name] for name in names if name in lines}
-        return lambda found: np.mean(
-            [line.effective_robustness(found[reference][:, 0], found[name][:, 0]) for name, line in own.items()], axis=0
-        )
-
-    places = {place: names for place, names in measured.places.items() if set(names) & set(lines)}
-    return {("effective robustness", place): rho(names) for place, names in places.items()}
-
-
-def calibration(measured: Measured, name: str, alpha: float, said: Said) -> None:
-    """Calibration error in every place, as it is and at the temperature that validation data ask for."""
-    try:
-        temperature = fit_temperature(said["val"])
-    except WiseftError:  # every validation image right, or none
-        temperature = np.nan
-    for figure, t in (("calibration error", 1.0), ("calibration error at temperature", temperature)):
-        for place, names in measured.places.items():
-            errors = [calibration_error(at_temperature(said[n], t)) if np.isfinite(t) else np.nan for n in names]
-            measured.add("curve", name, alpha, figure, place, np.mean(errors))
-
-
-def cost_of(world: World, name: str, seed: int, knob: object) -> dict:
-    """What a method took, of the runs it asked for."""
-    runs, method = world.used, METHODS[name]
-    labels = int(max(run["labels"] for run in runs.values())) + method.decides * len(world.benchmark.val)
-    return {
-        "method": name,
-        "seed": seed,
-        "knob": name_of(knob),
-        "steps": int(sum(run["steps"] for run in runs.values())),
-        "head_steps": int(sum(run["head_steps"] for run in runs.values())),
-        "networks": method.networks,
-        "passes_training": int(max(run["passes"] for run in runs.values())),
-        "passes_predicting": 1,
-        "labels": labels,
-        "labels_for_knob": len(world.benchmark.val) if len(method.knobs) > 1 else 0,
-        "knobs": len(method.knobs),
-        "seconds": sum(run["seconds"] for run in runs.values()),
-    }
-
-
 def read(path: Path, *columns: str) -> pd.DataFrame:
     """A table as it stands, or an empty one."""
     return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(columns))
@@ -251,7 +143,9 @@ def one(world: World, tables: Path, name: str, seed: int, alphas: Mapping[str, t
 def main(arguments: list[str] | None = None) -> None:
     """Make what is missing, seed after seed."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("methods", nargs="*", choices=[*METHODS, TASKS, []], help="default: all")
+    parser.add_argument(
+        "methods", nargs="*", choices=[*METHODS, TASKS, []], help="default: all; lora if peft is installed"
+    )
     parser.add_argument("--seed", action="append", type=int, choices=SEEDS, help="this one alone; may be repeated")
     parser.add_argument("--again", action="store_true", help="measure anew what was predicted already")
     parser.add_argument("--tiny", action="store_true", help="a few images and steps, under build/beyond-tiny")
@@ -261,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     alphas = dict.fromkeys((*BASELINES, "own"), (0.0, 0.5, 1.0))
     if not asked.tiny:
         alphas = {"own": OWN, **dict.fromkeys(BASELINES, ALPHAS)}
-    names = asked.methods or [*METHODS, TASKS]
+    names = asked.methods or [name for name in (*METHODS, TASKS) if name != "lora" or find_spec("peft")]
     for seed, name in tqdm([(seed, name) for seed in asked.seed or SEEDS for name in names], desc="methods"):
         one(world, tables, name, seed, alphas, asked.again)
 
