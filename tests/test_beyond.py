@@ -78,6 +78,8 @@ def test_knobs_are_chosen_on_validation_data(blind):
     assert knob == METHODS["lines"].knobs[beyond.within_error(found, IMAGES)]
     again, same = beyond.choose(dataclasses.replace(blind, folder=None), "lines", table)
     assert again == knob and same is table, "looked up, and nothing is trained"
+    other = table.assign(knob=["0", "0.3", "0.6", "0.9"], chosen=[False, False, False, True])
+    assert beyond.choose(blind, "lines", other)[0] == knob, "a table of another grid does not count"
 
 
 def test_the_strongest_hold_within_one_standard_error_is_chosen():

@@ -5,8 +5,8 @@ its own alpha curve for validation data, all test sets and letters, and measures
 ``build/beyond`` run after run and alpha after alpha, so a command that was killed goes on; with names, only those.
 ``--seed 0`` takes one seed; ``--again`` measures anew from the predictions that are kept, in seconds a method;
 ``--tiny`` goes through everything on a few images, in a minute or two, and writes beside its runs. A changed recipe
-needs ``build/beyond`` deleted. Two commands at a time may share the runs, not one table: at the end run
-it once more with ``--again``.
+needs ``build/beyond`` deleted. Two commands at a time may share the runs, if not the same methods; what one overwrites in
+a table of the other's comes back when the command is run once more at the end with ``--again``.
 
 **The knob** (a penalty's weight, a learning rate, a rank) is chosen on seed 0 by validation accuracy of the fine-tuned
 end: of those within one standard error of the best, the one that holds strongest to zero-shot, which stands first in the
@@ -96,7 +96,7 @@ def choose(world: World, name: str, table: pd.DataFrame) -> tuple[object, pd.Dat
     if len(knobs) == 1:
         return knobs[0], table
     there = table[table.method == name]
-    if len(there) < len(knobs):
+    if there.knob.tolist() != [name_of(k) for k in knobs]:  # not yet, or another grid
         n = len(world.benchmark.val)
         found = [evaluate(method.make(world, 0, k), world.benchmark.val, progress=False).accuracy() for k in knobs]
         first = within_error(found, n)
@@ -108,7 +108,7 @@ def choose(world: World, name: str, table: pd.DataFrame) -> tuple[object, pd.Dat
 
 def read(path: Path, *columns: str) -> pd.DataFrame:
     """A table as it stands, or an empty one."""
-    return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(columns))
+    return pd.read_csv(path, dtype={"knob": str}) if path.exists() else pd.DataFrame(columns=list(columns))
 
 
 def write(path: Path, new: pd.DataFrame, method: str, seed: int, key: str = "method") -> None:
