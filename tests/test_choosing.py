@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from test_choose_alpha import path_of
 
 from wiseft_nb.analyse.regret import regret
 from wiseft_nb.benchmarks import load_benchmark
@@ -29,8 +30,6 @@ def tables():
 def known():
     """An endpoint's paths, made up: fifty images of each kind."""
     rng = np.random.default_rng(0)
-    from tests.test_choose_alpha import path_of
-
     names = ["val", "target", *(f"val, {kind}" for kind in KINDS)]
     paths = {name: path_of(ALPHAS, 60, seed=int(rng.integers(1000))) for name in names}
     return Known(paths, paths, 0.42)

@@ -150,7 +150,7 @@ def least_confident(target: dict, hard: dict, labels: Tensor) -> float:
 
 def labels_needed(difference: float, disagree: float) -> int:
     """Labelled images until a difference of two accuracies is two standard errors."""
-    return math.ceil(4 * (disagree - difference**2) / difference**2)
+    return int(np.ceil(4 * (disagree - difference**2) / difference**2))
 
 
 def examine_labels_needed(answer: Callable) -> None:
@@ -243,7 +243,10 @@ EXERCISES: dict[str, Exercise] = {
             "`labels_needed(difference, disagree)`: the smallest whole number of labelled images on which the difference is at "
             "least two standard errors."
         ),
-        hints=("Two standard errors: `difference >= 2 * sqrt(variance)`. Square both sides.", "`math.ceil` rounds up."),
+        hints=(
+            "Two standard errors: `difference >= 2 * sqrt(variance)`. Square both sides.",
+            "`np.ceil` rounds up; `int` makes a whole number of it.",
+        ),
         reference=labels_needed,
         why="A rule that needs no label competes with hundreds of them, if labels are only counted as right or wrong.",
         test=examine_labels_needed,
