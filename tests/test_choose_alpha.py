@@ -167,7 +167,7 @@ def test_confidence_chooses_where_calibrated_confidence_is_highest():
     found = choose_alpha(target, "confidence", calibration=hard)
     assert found.estimate.equals(average_confidence(calibrated(target, hard)))
     assert found.alpha == found.estimate.idxmax()
-    far = choose_alpha(target, "confidence", calibration=hard, margin=1.0)
+    far = choose_alpha(target, "confidence", calibration=hard, margin=0.99)
     assert far.alpha == 0.5 and far.estimate.equals(found.estimate)
 
 
@@ -221,6 +221,7 @@ def test_every_rule_says_what_it_does_not_know():
         (lambda: choose_alpha({0.5: path()[0.5]}, "confidence", calibration=path()), "nothing to choose among 1"),
         (lambda: choose_alpha(path(), "confidence", calibration={a: path()[a] for a in (0.0, 1.0)}), "same"),
         (lambda: choose_alpha(path(), "few labels", calibration=path(), margin=0.01), "margin is for"),
+        (lambda: choose_alpha(path(), "confidence", calibration=path(), margin=1), "0.01 for a point"),
         (lambda: choose_alpha(sweep_of(0, 0, 0, 0, 0), "gate", calibration=path()), "calibrates nothing"),
         (lambda: choose_alpha(pd.concat([sweep_of(0, 0, 0, 0, 0)] * 2), "reference"), "one run"),
         (lambda: choose_alpha(sweep_of(0.1, 0.2, alphas=(0.5, 1.0)), "most of the gain"), "from alpha 0"),

@@ -100,6 +100,8 @@ def choose_alpha(
     if rule not in RULES:
         raise unknown("rule for alpha", rule, RULES)
     choose, not_known = RULES[rule]
+    if not 0 <= margin < 1:
+        raise WiseftError(f"margin is {margin!r}: expected a fraction from 0 to below 1, such as 0.01 for a point")
     if margin and rule != "confidence":
         raise WiseftError(f"margin is for the rule 'confidence', whose estimate is an accuracy; {rule!r} has none")
     if calibration is not None and choose not in (by_confidence, by_likelihood):

@@ -7,6 +7,7 @@ tables it makes those alone, anew. Writes under ``data/results/why``:
     ancestry.csv     two small networks trained apart after some common steps, or from other beginnings, and their mean
     chord.csv        of every dataset and group how far the path sags below its chord, with its standard error
     diversity.csv    how differently pairs of models err: zero-shot and fine-tuned, and two fine-tuned on halves
+    forgotten.csv    how many of the images that zero-shot reads two fine-tuned models forget, each and both
     overrides.csv    with whom alpha 0.5 sides where the ends disagree, and how sure each end is
     calibration.csv  accuracy and calibration error along alpha, with and without a temperature for each alpha
     parts.csv        one part of the network interpolated alone, and all but that part
@@ -125,6 +126,20 @@ def diverse(world: World, seed: int) -> Rows:
                 yield {"method": method, "pair": pair, "dataset": name} | diversity(*calibrated)
 
 
+def forgotten(world: World, seed: int) -> Rows:
+    """Of two models that were fine-tuned apart, with this seed and the next: what each and what both forgot."""
+    zero, *tuned = world.said(0.0, seed), world.said(1.0, seed), world.said(1.0, (seed + 1) % len(SEEDS))
+    for name in world.sets:
+        lost = [zero[name].correct & ~said[name].correct for said in tuned]
+        counts = {
+            "first": lost[0],
+            "second": lost[1],
+            "both": lost[0] & lost[1],
+            "zero_shot_wrong": ~zero[name].correct,
+        }
+        yield {"dataset": name, "n": zero[name].n} | {key: int(which.sum()) for key, which in counts.items()}
+
+
 def overriding(world: World, seed: int) -> Rows:
     """With whom alpha 0.5 sides, and the mean margin of each end."""
     for method, linear in (("linear", True), ("end-to-end", False)):
@@ -199,6 +214,7 @@ TABLES: dict[str, Callable[[World, int], Rows]] = {
     "ancestry": ancestry,
     "chord": chord,
     "diversity": diverse,
+    "forgotten": forgotten,
     "overrides": overriding,
     "calibration": calibrated,
     "parts": parts,
