@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from wiseft_nb.analyse.averages import with_statistics_of
 from wiseft_nb.analyse.landscape import moved
 from wiseft_nb.benchmarks import Benchmark, load_benchmark
 from wiseft_nb.benchmarks.base import ImageSet
 from wiseft_nb.evaluate import evaluate
-from wiseft_nb.fine_tune import fine_tune, training_batches
+from wiseft_nb.fine_tune import fine_tune
 from wiseft_nb.interpolate import wise_ft
-from wiseft_nb.make.ensembles import estimated_again
 from wiseft_nb.make.results import places_of_mean
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
 from wiseft_nb.models.clip import load_clip
@@ -74,9 +74,7 @@ class World:
         """The same with BatchNorm's statistics estimated on training images anew, for every alpha."""
         benchmark, groups = self.benchmark, places_of_mean(self.benchmark)
         sets = {"val": benchmark.val, **benchmark.test_sets}
-        batches = training_batches(benchmark.train, zero_shot, FineTuneConfig(epochs=1))
-        loader = [inputs for inputs, _ in batches]
-        models = {alpha: estimated_again(wise_ft(zero_shot, fine_tuned, alpha), loader) for alpha in ALPHAS}
+        models = {a: with_statistics_of(wise_ft(zero_shot, fine_tuned, a), benchmark.train) for a in ALPHAS}
         said = {
             name: {a: evaluate(model, data, progress=False) for a, model in models.items()}
             for name, data in sets.items()
