@@ -22,6 +22,7 @@ from wiseft_nb.analyse.calibration import (
     negative_log_likelihood,
     probabilities,
 )
+from wiseft_nb.analyse.merging import stock_ratio
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.evaluate import Predictions
 
@@ -152,11 +153,7 @@ def model_stock_ratio(zero_shot: nn.Module, runs: Sequence[nn.Module]) -> float:
     """
     if len(runs) < 2:
         raise WiseftError(f"{len(runs)} run has no angle to another: give two or more, of one recipe and several seeds")
-    steps = [flat(run) - flat(zero_shot) for run in runs]
-    pairs = [(i, j) for i in range(len(runs)) for j in range(i)]
-    cosines = [nn.functional.cosine_similarity(steps[i], steps[j], dim=0).item() for i, j in pairs]
-    cosine = max(0.0, float(np.mean(cosines)))
-    return len(runs) * cosine / (1 + (len(runs) - 1) * cosine)
+    return stock_ratio(torch.stack([flat(run) - flat(zero_shot) for run in runs]))
 
 
 def flat(model: nn.Module) -> Tensor:

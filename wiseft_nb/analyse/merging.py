@@ -128,7 +128,7 @@ def model_stock(theta_0: StateDict, thetas: Sequence[StateDict]) -> tuple[dict[s
         if start.is_floating_point():
             steps = torch.stack([(theta[name] - start).detach().double().flatten() for theta in thetas])
             if steps.any():
-                ratios[name] = ratio(steps)
+                ratios[name] = stock_ratio(steps)
     merged = uniform_soup(thetas)
     for name, start in theta_0.items():
         if start.is_floating_point():
@@ -136,7 +136,7 @@ def model_stock(theta_0: StateDict, thetas: Sequence[StateDict]) -> tuple[dict[s
     return merged, ratios
 
 
-def ratio(steps: Tensor) -> float:
+def stock_ratio(steps: Tensor) -> float:
     """Model Stock's t of k steps ``(k, weights)``."""
     k, unit = len(steps), nn.functional.normalize(steps, dim=1)
     cosines = unit @ unit.T
