@@ -84,10 +84,12 @@ def add_alternative_texts(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def link_notebook(app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]) -> None:
-    """Where a docstring names the notebook that explains a thing, the site links it."""
-    for i, line in enumerate(lines):
-        if line.startswith("Explained in notebook"):
-            lines[i] = re.sub(r"\b(\w\w_\w+)\b", lambda found: notebook_link(found[1]), line)
+    """Where a docstring names the notebook that explains a thing, the site links it, before the first section."""
+    said = [line for line in lines if line.startswith("Explained in notebook")]
+    first = next((i for i, line in enumerate(lines) if re.fullmatch("-{4,}", line)), len(lines) + 1) - 1
+    kept = [[line for line in part if line not in said] for part in (lines[:first], lines[first:])]
+    links = [re.sub(r"\b(\w\w_\w+)\b", lambda found: notebook_link(found[1]), line) for line in said]
+    lines[:] = [*kept[0], "", *links, "", *kept[1]]
 
 
 def notebook_link(stem: str) -> str:
@@ -99,4 +101,4 @@ def setup(app: Sphinx) -> None:
     """What the extensions leave to us."""
     app.add_lexer("python", IPython3Lexer)  # a notebook may hold lines for the shell
     app.connect("doctree-read", add_alternative_texts)
-    app.connect("autodoc-process-docstring", link_notebook)
+    app.connect("autodoc-process-docstring", link_notebook, priority=400)  # before napoleon reads its sections
