@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: tutorial lab test lint notebooks exercises student solved benchmark pretrain clean
+.PHONY: tutorial lab test lint notebooks exercises student solved book benchmark pretrain clean
 
 tutorial: $(VENV)/ready  ## run notebooks 00 to 04, write them as HTML under build/
 	$(PY) -m wiseft_nb.make.tutorial
@@ -28,6 +28,9 @@ student: $(VENV)/ready  ## copies for a class without outputs and solutions, in 
 
 solved: $(VENV)/ready  ## copies with the solutions filled in, in build/solved
 	$(PY) -m wiseft_nb.make.exercises solved
+
+book: $(VENV)/ready  ## the course as a site, in build/book, from the outputs as they are committed
+	$(PY) -m sphinx -c docs -W --keep-going . build/book
 
 benchmark: $(VENV)/ready  ## ours, the naive way and open_clip's own side by side, about an hour
 	$(PY) -m wiseft_nb.make.timing

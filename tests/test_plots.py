@@ -23,6 +23,7 @@ from wiseft_nb import (
 )
 from wiseft_nb.compare import Paired
 from wiseft_nb.plots import ROLES, plot_answers, plot_change, plot_heat
+from wiseft_nb.plots.pages import page_slider, png
 from wiseft_nb.plots.widgets import alpha_slider
 
 
@@ -268,3 +269,14 @@ def test_a_change_has_its_interval_and_its_n():
     half = (bars[0][1, 0] - bars[0][0, 0]) / 2
     assert half == pytest.approx(100 * 1.96 * (0.2 - 0.1**2) ** 0.5 / 1000**0.5, rel=1e-3)
     assert {"+10.0", "-10.0", "group: +0.0"} <= {text.get_text() for text in ax.texts}
+
+
+@pytest.mark.parametrize(("keys", "control"), [((0.0, 0.5), '<input type="range"'), (("a", "b"), "<select")])
+def test_a_page_without_a_kernel_has_every_frame_and_its_words(keys, control):
+    """One picture in a row, as wide as the frames are many; the caption is the alternative text."""
+    frames = {key: png(plt.figure(figsize=(1, 1))) for key in keys}
+    page = page_slider(frames, {key: f"caption of {key}" for key in keys}, at=keys[-1])
+    assert control in page and f"width:{100 * len(keys)}%" in page and f"margin-left:{-100 * (len(keys) - 1)}%" in page
+    assert f'alt="caption of {keys[-1]}"' in page and all(f"caption of {key}" in page for key in keys)
+    with pytest.raises(WiseftError, match="begin at one of them"):
+        page_slider(frames, {})

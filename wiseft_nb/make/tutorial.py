@@ -18,6 +18,7 @@ from wiseft_nb.paths import BUILD, ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 TUTORIAL = ("00", "01", "02", "03", "04")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_METADATA = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
 
 
@@ -45,8 +46,9 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def clean_output(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
-    """An output without progress bars."""
-    if output.get("name") == "stderr" or "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+    """An output without progress bars; a slider stays as its page has it."""
+    data = output.get("data", {})
+    if output.get("name") == "stderr" or (data.pop(WIDGET, None) is not None and "text/html" not in data):
         return None
     return output
 

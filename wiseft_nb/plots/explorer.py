@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError, unknown
 from wiseft_nb.plots import plot_models
+from wiseft_nb.plots.pages import page_slider, png
 from wiseft_nb.plots.style import BLUE, BROWN, GREEN, GREY, ORANGE, PINK, PURPLE, RED, SKY, YELLOW
 from wiseft_nb.robustness import Baseline, fit_table
 from wiseft_nb.robustness.points import MEAN
@@ -57,10 +58,14 @@ class RobustnessExplorer(widgets.VBox):
         Set ``.value`` to move a menu by code.
     view : ipywidgets.HTML
         What is on screen.
+    stills : dict
+        shift -> PNG and caption, on the first scale; a page without a kernel has these alone, behind a menu.
     """
 
-    def __init__(self, frames: dict[tuple[str, str, str], str], groups: Iterable[str]):
-        self.frames = dict(frames)
+    def __init__(
+        self, frames: dict[tuple[str, str, str], str], groups: Iterable[str], stills: dict[str, tuple[bytes, str]]
+    ):
+        self.frames, self.stills = dict(frames), dict(stills)
         shifts, scales, axes = (tuple(dict.fromkeys(names)) for names in zip(*self.frames, strict=True))
         self.shift, self.scale, self.axis = menu("shift", shifts), menu("scale", scales), menu("x axis", axes)
         self.group = menu("models", (EVERYTHING, *groups))
@@ -79,6 +84,12 @@ class RobustnessExplorer(widgets.VBox):
             self.view.value = f"<p>{html.escape(text)}</p>"
             return
         self.view.value = only_layer(self.frames[key], self.group.value)
+
+    def _repr_mimebundle_(self, **asked: object) -> dict:
+        """The widget, and beside it what a page without a kernel shows."""
+        frames, captions = ({shift: still[i] for shift, still in self.stills.items()} for i in (0, 1))
+        page = page_slider(frames, captions, "shift", self.shift.value)
+        return super()._repr_mimebundle_(**asked) | {"text/html": page, "text/plain": captions[self.shift.value]}
 
 
 def robustness_explorer(
@@ -103,12 +114,17 @@ def robustness_explorer(
     if not groups or not shifts:
         raise WiseftError("nothing to explore: give at least one group of models and one shift")
     groups = groups | ({"your own": own} if own is not None else {})
-    frames = {}
+    frames, stills = {}, {}
     for shift, scale, axis in itertools.product(shifts, scales, (FULL, SUBSET)):
         reference = "ImageNet" if axis == FULL else f"ImageNet (classes of {shift})"
         if reference in set(groups[next(iter(groups))].dataset):
-            frames[shift, scale, axis] = draw_frame(groups, shift, reference, scale)
-    return RobustnessExplorer(frames, groups)
+            fig = draw_frame(groups, shift, reference, scale)
+            alt = f"Accuracy on {shift} against {reference}, {scale} axes, {len(groups)} groups of models and the standard line"
+            frames[shift, scale, axis] = named_svg(fig, alt)
+            if (scale, axis) == (scales[0], FULL):
+                stills[shift] = png(fig, box="tight"), alt
+            plt.close(fig)
+    return RobustnessExplorer(frames, groups, stills)
 
 
 def menu(name: str, options: tuple[str, ...]) -> widgets.Dropdown:
@@ -116,15 +132,14 @@ def menu(name: str, options: tuple[str, ...]) -> widgets.Dropdown:
     return widgets.Dropdown(options=options, description=name, layout={"width": "22em"})
 
 
-def draw_frame(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str) -> str:
-    """One plot as SVG text in which every point carries its model's name."""
+def draw_frame(
+    groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str, at_least: float = 0.0
+) -> Figure:
+    """One plot in which every group has a look of its own."""
     baseline = standard_line(groups, shift, reference, scale)
-    fig, ax = plot_models(groups, shift, reference, baseline, scale, intervals=False)
+    fig, ax = plot_models(groups, shift, reference, baseline, scale, at_least, intervals=False)
     tell_apart(ax)
-    alt = f"Accuracy on {shift} against {reference}, {scale} axes, {len(groups)} groups of models and the standard line"
-    text = named_svg(fig, alt)
-    plt.close(fig)
-    return text
+    return fig
 
 
 def standard_line(groups: dict[str, pd.DataFrame], shift: str, reference: str, scale: str) -> Baseline:
@@ -179,10 +194,7 @@ def static_twin(
     """One frame as an ordinary figure; models with a lower reference accuracy than ``at_least`` are not drawn."""
     if shift not in set(next(iter(groups.values())).dataset):
         raise unknown("shift", shift, set(next(iter(groups.values())).dataset))
-    line = standard_line(groups, shift, reference, scale)
-    fig, ax = plot_models(groups, shift, reference, line, scale, at_least, intervals=False)
-    tell_apart(ax)
-    return fig
+    return draw_frame(groups, shift, reference, scale, at_least)
 
 
 def tell_apart(ax: Axes) -> None:

@@ -1,18 +1,19 @@
 """Precomputed figures -> sliders. Moving a slider looks a frame up; nothing is computed then.
 
+A notebook that is kept with its outputs, or a page made of it, has no kernel: there the slider of ``pages`` stands in.
+
 Explained in notebook 03_interpolate.
 """
 
 import base64
 import html
-import io
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 from ipywidgets import HTML, SelectionSlider, VBox
 from matplotlib.figure import Figure
 
 from wiseft_nb.errors import WiseftError
+from wiseft_nb.plots.pages import page_slider, png
 
 
 class AlphaSlider(VBox):
@@ -42,6 +43,12 @@ class AlphaSlider(VBox):
         picture = base64.b64encode(self.frames[self.slider.value]).decode()
         caption = html.escape(self.captions[self.slider.value])
         self.view.value = f'<img src="data:image/png;base64,{picture}" alt="{caption}"><p>{caption}</p>'
+
+    def _repr_mimebundle_(self, **asked: object) -> dict:
+        """The widget, and beside it what a page without a kernel shows."""
+        frames = {alpha: self.frames[alpha] for alpha in sorted(self.frames)}
+        page = page_slider(frames, self.captions, at=self.slider.value)
+        return super()._repr_mimebundle_(**asked) | {"text/html": page, "text/plain": self.captions[self.slider.value]}
 
 
 def alpha_slider(frames: Mapping[float, Figure | bytes], captions: Mapping[float, str]) -> AlphaSlider:
@@ -77,11 +84,3 @@ def alpha_slider(frames: Mapping[float, Figure | bytes], captions: Mapping[float
         )
     rendered = {alpha: frame if isinstance(frame, bytes) else png(frame) for alpha, frame in frames.items()}
     return AlphaSlider(rendered, captions)
-
-
-def png(fig: Figure) -> bytes:
-    """A figure as the bytes of a PNG; the figure is closed."""
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=90)
-    plt.close(fig)
-    return buffer.getvalue()

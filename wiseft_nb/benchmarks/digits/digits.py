@@ -140,7 +140,7 @@ def made_shifts(
 
 
 def photo(masks: Tensor, severity: float, dice: Dice) -> Tensor:
-    """MNIST-M (Ganin & Lempitsky 2015, arXiv 1409.7495, section 4): |photograph - digit|, the photograph dimmed."""
+    """MNIST-M (Ganin & Lempitsky 2015, arXiv 1409.7495, section 4): abs(photograph - digit), the photograph dimmed."""
     return (severity * photo_patches(len(masks), dice) - masks[:, None]).abs()
 
 

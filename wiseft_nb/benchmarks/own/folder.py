@@ -1,4 +1,4 @@
-"""A benchmark of your own: a folder of images, or a table of them. No class to write.
+"""A benchmark of your own: a folder of images, or a table of them. No class to write::
 
     my-benchmark/
         train/cat/*.png     and test/ (or reference/), laid out alike; val/ (or valid/, validation/, dev/) is
