@@ -10,12 +10,14 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wiseft_nb.benchmarks.parts import digest_of
+from wiseft_nb.benchmarks.parts import data_folder, digest_of
+from wiseft_nb.benchmarks.sentiment import FETCH, archive_of
 from wiseft_nb.engine.compute import evaluating
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.models.classifier import ClassificationHead, ImageClassifier
@@ -94,13 +96,10 @@ def load_sentence_encoder(folder: str | Path | None = None, length: int = LENGTH
     Explained in notebook 13_try_text.
     """
     folder = Path(folder) if folder is not None else minilm_folder()
+    library = transformers()
     try:
-        from transformers import AutoModel, AutoTokenizer
-    except ImportError:
-        raise WiseftError(f"text models need the package transformers: {INSTALL}") from None
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        tokenizer = library.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = library.AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError) as error:
         raise WiseftError(
             f"{folder} is no folder of a text model: expected config.json, model.safetensors and tokenizer files"
@@ -111,6 +110,15 @@ def load_sentence_encoder(folder: str | Path | None = None, length: int = LENGTH
         if isinstance(layer, nn.Dropout):
             layer.p = 0.0
     return SentenceEncoder(model).eval(), Tokens(tokenizer, length)
+
+
+def transformers() -> ModuleType:
+    """The library, which is imported when it is first needed: it takes seconds."""
+    try:
+        import transformers as library
+    except ImportError:
+        raise WiseftError(f"text models need the package transformers: {INSTALL}") from None
+    return library
 
 
 def minilm_folder() -> Path:
@@ -125,8 +133,24 @@ def minilm_folder() -> Path:
     return folder
 
 
+def lacking(root: str | Path | None = None) -> str:
+    """What notebook 13 lacks, in a sentence that says how to get it; empty if nothing.
+
+    Explained in notebook 13_try_text.
+    """
+    try:
+        minilm_folder()
+        transformers()
+    except WiseftError as error:
+        return str(error)
+    path = archive_of(data_folder(root))
+    return "" if path.exists() else f"the rated texts are not on disk ({path}): fetch them with {FETCH}"
+
+
 @torch.no_grad()
-def phrase_head(encoder: SentenceEncoder, tokens: Tokens, phrases: Sequence[Sequence[str]], scale: float = SCALE) -> Tensor:
+def phrase_head(
+    encoder: SentenceEncoder, tokens: Tokens, phrases: Sequence[Sequence[str]], scale: float = SCALE
+) -> Tensor:
     """A head from phrases: of each class the mean of its phrases' unit embeddings, as a unit vector, times ``scale``.
 
     Parameters
