@@ -55,7 +55,9 @@ def end(start, words):
 
 
 def test_texts_go_through_fine_tune_sweep_and_evaluate_unchanged(start, end, words):
-    table = sweep(start, end, words, [0, 0.5, 1], progress=False, groups={"all": ["few"]}).set_index(["alpha", "dataset"])
+    table = sweep(start, end, words, [0, 0.5, 1], progress=False, groups={"all": ["few"]}).set_index(
+        ["alpha", "dataset"]
+    )
     for alpha in (0.0, 0.5, 1.0):
         found = evaluate(wise_ft(start, end, alpha), words.reference, progress=False)
         assert table.accuracy[alpha, "reference"] == found.accuracy()
@@ -145,7 +147,9 @@ def archive(tmp_path, monkeypatch):
 def test_the_reader_splits_without_a_text_on_two_sides(archive, tmp_path):
     found = load_benchmark("sentiment", root=tmp_path)
     sets = {"train": found.train, "val": found.val, **found.test_sets}
-    assert {name: len(texts) for name, texts in sets.items()}["train"] == 40 and list(found.shifts) == list(sentiment.ABOUT)[1:]
+    assert {name: len(texts) for name, texts in sets.items()}["train"] == 40 and list(found.shifts) == list(
+        sentiment.ABOUT
+    )[1:]
     for texts in sets.values():
         assert 2 * texts.labels.sum() == len(texts), "as many of either class"
     words = [sentiment.words_of(text) for texts in sets.values() for text in texts.texts]

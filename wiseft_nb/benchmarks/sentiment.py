@@ -102,7 +102,9 @@ def load_sentiment_benchmark(root: Path, shifts: str | Sequence[str] | None = No
     if not path.exists():
         raise WiseftError(f"the ratings are not on disk, there is no {path}: fetch them with {FETCH}")
     if complete and digest_of(path, DIGEST) != DIGEST:
-        raise WiseftError(f"{path} is not the official file, its digest is another: delete it and fetch it with {FETCH}")
+        raise WiseftError(
+            f"{path} is not the official file, its digest is another: delete it and fetch it with {FETCH}"
+        )
     films, *others = (balanced(texts) for texts in distinct(read_domains(path)).values())
     tests = {name: as_texts(texts[:TEST]) for name, texts in zip(list(FILES)[1:], others, strict=True)}
     return Benchmark(
@@ -128,7 +130,9 @@ def read_domains(path: Path) -> dict[str, list[Rated]]:
     """The texts of each domain that most people found clearly negative or positive, in the file's order."""
     try:
         with tarfile.open(path) as outer, tarfile.open(fileobj=io.BytesIO(outer.extractfile(INNER).read())) as inner:
-            read = {n: inner.extractfile(f"hutto_ICWSM_2014/{file}_GroundTruth.txt").read() for n, file in FILES.items()}
+            read = {
+                n: inner.extractfile(f"hutto_ICWSM_2014/{file}_GroundTruth.txt").read() for n, file in FILES.items()
+            }
         return {name: list(rated(content.decode("utf-8"), i)) for i, (name, content) in enumerate(read.items())}
     except (OSError, tarfile.TarError, EOFError, KeyError, AttributeError, ValueError) as error:
         raise WiseftError(

@@ -122,7 +122,9 @@ def rows_of(said: Said, world: World, benchmark: Benchmark) -> list[dict]:
         mean = np.mean([found.mean(axis=0) for found in right], axis=0)
         n = sum(len(found) for found in right)
         for alpha, *row in zip(said["val"], mean, low, high, strict=True):
-            rows.append({"alpha": alpha, "dataset": place} | dict(zip(("accuracy", "low", "high"), row)) | {"n": n})
+            rows.append(
+                {"alpha": alpha, "dataset": place} | dict(zip(("accuracy", "low", "high"), row, strict=True)) | {"n": n}
+            )
     return rows
 
 
@@ -140,13 +142,18 @@ def pairs_of(said: Said, benchmark: Benchmark) -> list[dict]:
 def rules_of(said: Said, benchmark: Benchmark, seed: int) -> list[dict]:
     """What notebook 09's rules choose; the texts a rule saw stay in the test set, labels or not."""
     alphas, rng = list(said["val"]), np.random.default_rng(seed)
-    val = pd.DataFrame([{"alpha": a, "dataset": "val", **accuracy_row(int(p.correct.sum()), p.n)} for a, p in said["val"].items()])
+    val = pd.DataFrame(
+        [{"alpha": a, "dataset": "val", **accuracy_row(int(p.correct.sum()), p.n)} for a, p in said["val"].items()]
+    )
     right = np.stack([p.correct.numpy() for p in said["val"].values()], axis=1)
     val["chord_error"] = chord_errors({"val": right}, {}, {"val": benchmark.val}, alphas)
     hard, rows = said["val, thinned"], []
     for name in benchmark.test_sets:
         seen = torch.from_numpy(rng.permutation(said[name][0.0].n))
-        some = {n: {a: Predictions(p.logits[seen[:n]], p.labels[seen[:n]]) for a, p in said[name].items()} for n in (SEEN, LABELLED)}
+        some = {
+            n: {a: Predictions(p.logits[seen[:n]], p.labels[seen[:n]]) for a, p in said[name].items()}
+            for n in (SEEN, LABELLED)
+        }
         chosen = {
             "half": choose_alpha(),
             "gate": choose_alpha(val, "gate"),
@@ -162,12 +169,16 @@ def random_head(zero_shot: ImageClassifier, seed: int) -> ImageClassifier:
     """The same encoder under a head that knows nothing: random directions as long as the phrases' are."""
     weights = torch.randn(zero_shot.classification_head.weight.shape, generator=torch.Generator().manual_seed(seed))
     head = ClassificationHead(SCALE * F.normalize(weights, dim=-1))
-    return ImageClassifier(zero_shot.image_encoder, head, zero_shot.preprocess, class_names=zero_shot.class_names).eval()
+    return ImageClassifier(
+        zero_shot.image_encoder, head, zero_shot.preprocess, class_names=zero_shot.class_names
+    ).eval()
 
 
 def attention(encoder: torch.nn.Module) -> list[str]:
     """The query and value layers, which LoRA adapts (Hu et al. 2022, section 4.2)."""
-    return [name for name, _ in encoder.named_modules() if name.endswith(("attention.self.query", "attention.self.value"))]
+    return [
+        name for name, _ in encoder.named_modules() if name.endswith(("attention.self.query", "attention.self.value"))
+    ]
 
 
 def plain(world: World, seed: int, rate: str, alphas: Sequence[float]) -> dict[str, Said]:
