@@ -52,6 +52,8 @@ NOTEBOOKS = (
     "09_choose_alpha",
     "10_go_beyond",
     "11_use_real_clip",
+    "12_bring_your_own_model",
+    "13_try_text",
     "A1_pretrain_tiny_clip",
     "A2_audit_the_tables",
 )

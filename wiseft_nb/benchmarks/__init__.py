@@ -17,6 +17,7 @@ from wiseft_nb.benchmarks.imagenet.imagenet import load_imagenet_benchmark
 from wiseft_nb.benchmarks.own.folder import load_folder_benchmark
 from wiseft_nb.benchmarks.own.table import load_table_benchmark
 from wiseft_nb.benchmarks.parts import data_folder
+from wiseft_nb.benchmarks.sentiment import load_sentiment_benchmark
 from wiseft_nb.benchmarks.templates import load_templates
 from wiseft_nb.benchmarks.wilds_sets import load_fmow_benchmark, load_iwildcam_benchmark
 from wiseft_nb.errors import unknown
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[Path, str | Sequence[str] | None, bool], Benchma
     "wilds-fmow": load_fmow_benchmark,
     "wilds-iwildcam": load_iwildcam_benchmark,
     **transfer.BENCHMARKS,
+    "sentiment": load_sentiment_benchmark,
 }
 
 
@@ -51,7 +53,7 @@ def load_benchmark(
     ----------
     name : str or Path
         ``"digits"``, which ships; ``"cifar10"``, ``"imagenet"``, ``"wilds-fmow"``, ``"wilds-iwildcam"``,
-        ``"cifar100"``, ``"cars"``, ``"dtd"``, ``"sun397"``, ``"food101"``; or the path of a folder
+        ``"cifar100"``, ``"cars"``, ``"dtd"``, ``"sun397"``, ``"food101"``, ``"sentiment"`` (texts); or the path of a folder
         or CSV of your own, laid out as ``wiseft_nb.benchmarks.own.folder`` describes. A name goes before a
         folder that is called so: write ``"./cars"`` for the folder.
     root : str or Path, optional

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from wiseft_nb.make.published_failures import failures
+from wiseft_nb.make.published_fields import other_fields
 from wiseft_nb.make.published_names import DATASETS, METHODS, PAPER, TABLE_3, TRAINING
 from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.published import KEY, SCHEMA
@@ -239,6 +240,7 @@ MAKERS = [
     beyond_wise_ft,
     newer_zero_shot,
     failures,
+    other_fields,
 ]
 
 
