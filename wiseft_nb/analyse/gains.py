@@ -32,8 +32,11 @@ def at_alpha(curves: pd.DataFrame, alpha: float | str = CHOSEN) -> pd.DataFrame:
         found = rows[(rows.alpha - wanted).abs() < 1e-9]
     else:
         found = rows[(rows.alpha - float(alpha)).abs() < 1e-9]
-    if lacking := set(rows.method) - set(found.method):
-        raise WiseftError(f"no row of {sorted(lacking)} has alpha {alpha}: its alphas are {sorted(set(rows.alpha))}")
+    there, asked = (set(zip(table.method, table.seed, strict=True)) for table in (found, rows))
+    if lacking := sorted(asked - there):
+        method, seed = lacking[0]
+        alphas = sorted(set(rows[(rows.method == method) & (rows.seed == seed)].alpha))
+        raise WiseftError(f"no row of {method}, seed {seed}, has alpha {alpha}: its alphas are {alphas}")
     return found
 
 

@@ -141,19 +141,19 @@ METHODS: dict[str, Method] = {
     "plain": Method(lambda world, seed, _: world.plain(seed)),
     "plain-low": Method(lambda world, seed, _: world.plain(seed, LOW)),
     "lp-ft": Method(lp_ft),
-    "l2": Method(l2, (1e-2, 1e-3, 1e-4)),
+    "l2": Method(l2, (1e-1, 1e-2, 1e-3, 1e-4)),
     "distillation": Method(distillation, (3.0, 1.0, 0.3), decides=True),  # its temperature
     "flyp": Method(flyp("single"), (1e-3, 3e-3)),
     "flyp-multi": Method(flyp("multi"), (1e-3, 3e-3)),
     "lipsum-ft": Method(lipsum, (1.0, 0.1, 0.01)),
-    "trajectory": Method(trajectory, (3.0, 1.0, 0.3)),
+    "trajectory": Method(trajectory, (1.0, 0.3)),
     "uniform-soup": Method(soup, networks=4),
     "greedy-soup": Method(greedily, networks=4, decides=True),
     "diwa": Method(diwa, networks=4),
     "model-stock": Method(stock, networks=2),
     "lines": Method(ramp, (0.0, 0.25, 0.5, 0.75)),
     "tpgm": Method(per_tensor, decides=True),
-    "lora": Method(with_lora, ((4, 3e-3), (16, 3e-3), (16, 1e-2))),
+    "lora": Method(with_lora, ((16, 3e-3), (16, 1e-2))),
     "paint": Method(patched),
 }
 
