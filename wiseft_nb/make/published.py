@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wiseft_nb.make.published_detection import detection
 from wiseft_nb.make.published_failures import failures
 from wiseft_nb.make.published_names import DATASETS, METHODS, PAPER, TABLE_3, TRAINING
 from wiseft_nb.paths import DATA
@@ -239,6 +240,7 @@ MAKERS = [
     beyond_wise_ft,
     newer_zero_shot,
     failures,
+    detection,
 ]
 
 
