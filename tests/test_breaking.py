@@ -12,7 +12,8 @@ from matplotlib.patches import Rectangle
 from wiseft_nb import WiseftError, evaluate, wise_ft
 from wiseft_nb.analyse.compatible import Compatible, can_be_averaged
 from wiseft_nb.analyse.permute import permute_channels
-from wiseft_nb.analyse.runs import compare_runs, load_breaking
+from wiseft_nb.analyse.runs import compare_runs
+from wiseft_nb.analyse.tables import load_results
 from wiseft_nb.make import breaking, broken
 from wiseft_nb.plots.maps import plot_map
 from wiseft_nb.plots.seeds import plot_runs
@@ -136,7 +137,9 @@ def test_a_sweep_that_is_not_whole_is_refused(lost):
 
 def test_an_unknown_table_of_breaking_lists_the_known_ones():
     with pytest.raises(WiseftError, match="map"):
-        load_breaking("maps")
+        load_results("breaking", "maps")
+    with pytest.raises(WiseftError, match="choosing"):
+        load_results("breking", "map")
 
 
 def test_a_map_shows_each_gap_and_frames_the_alphas_that_are_best_by_seeds():
@@ -200,7 +203,7 @@ def keys_of(name):
 
 @pytest.mark.parametrize("name", breaking.TABLES)
 def test_each_committed_table_is_whole(name):
-    table = load_breaking(name)
+    table = load_results("breaking", name)
     _, columns, seeds = breaking.TABLES[name]
     assert list(table.columns[: len(columns) + 1]) == keys_of(name) and set(table.seed) == set(seeds)
     paths = table[table.alpha.notna()]
@@ -219,7 +222,7 @@ def test_each_committed_table_is_whole(name):
 
 @pytest.mark.parametrize("name", [name for name in breaking.TABLES if name != "few_shots_recipe"])
 def test_a_mean_of_shifts_lies_between_its_groups_and_a_dip_is_what_the_rows_say(name):
-    paths = load_breaking(name).query("alpha.notna()")
+    paths = load_results("breaking", name).query("alpha.notna()")
     wide = paths.pivot(index=[*keys_of(name), "alpha"], columns="dataset", values="accuracy")
     assert np.allclose(wide[MEAN], (4 * wide["print"] + 7 * wide["handwriting"]) / 11, atol=2e-6)
     runs = compare_runs(paths, keys_of(name))
@@ -231,7 +234,9 @@ def test_a_mean_of_shifts_lies_between_its_groups_and_a_dip_is_what_the_rows_say
 
 
 def test_tables_agree_where_they_hold_the_same_model():
-    rates, norms, heads = (load_breaking(name).query("alpha.notna()") for name in ("map", "batchnorm", "heads"))
+    rates, norms, heads = (
+        load_results("breaking", name).query("alpha.notna()") for name in ("map", "batchnorm", "heads")
+    )
     start = rates[rates.alpha == 0].groupby("dataset").accuracy
     assert start.nunique().eq(1).all(), "every path of the map begins at the same zero-shot"
     zero_shot = start.first()
@@ -245,7 +250,7 @@ def test_tables_agree_where_they_hold_the_same_model():
 
 
 def test_few_shots_use_the_rate_that_validation_chose():
-    recipe, few = load_breaking("few_shots_recipe"), load_breaking("few_shots")
+    recipe, few = load_results("breaking", "few_shots_recipe"), load_results("breaking", "few_shots")
     assert set(recipe.dataset) == {"val"}, "no shift was looked at"
     best = {
         lr: np.mean([run.accuracy.max() for _, run in of.groupby(["shots", "seed"])]) for lr, of in recipe.groupby("lr")

@@ -13,7 +13,8 @@ from sklearn.metrics import log_loss, mutual_info_score
 
 from wiseft_nb.analyse import estimates
 from wiseft_nb.analyse.estimates import average_confidence, calibrated
-from wiseft_nb.analyse.regret import judge, load_choosing, regret, two_way_interval
+from wiseft_nb.analyse.regret import judge, regret, two_way_interval
+from wiseft_nb.analyse.tables import load_results
 from wiseft_nb.analyse.views import Transformed, rotated
 from wiseft_nb.benchmarks import ImageSet, load_benchmark
 from wiseft_nb.benchmarks.asked import asked_of, source_of
@@ -311,7 +312,7 @@ def test_a_rule_is_judged_by_its_mean_over_runs_and_datasets():
     with pytest.raises(WiseftError, match="unknown rule 'r'"):
         judge(rows, ["r"])
     with pytest.raises(WiseftError, match="unknown table 'costs'"):
-        load_choosing("costs")
+        load_results("choosing", "costs")
 
 
 # Harder images

@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.tidy import check_columns
 
 DRAWS = 2000
-CHOOSING = DATA / "results" / "choosing"
 
 
 def regret(choices: pd.DataFrame, curves: pd.DataFrame, run: Sequence[str] = ()) -> pd.DataFrame:
@@ -157,16 +155,3 @@ def judge(judged: pd.DataFrame, rules: Sequence[str]) -> pd.DataFrame:
         gained = {"gain": mean, "low": low, "high": high, "mean alpha": some.alpha.mean()}
         table[rule] = lost | gained | of_recipe
     return pd.DataFrame(table).T.rename_axis("rule").round(2)
-
-
-def load_choosing(name: str) -> pd.DataFrame:
-    """A table of the study of rules for alpha on digits; its card says what a row is.
-
-    Made by ``python -m wiseft_nb.make.choosing``. Accuracies are fractions.
-
-    Explained in notebook 09_choose_alpha.
-    """
-    names = sorted(path.stem for path in CHOOSING.glob("*.csv"))
-    if name not in names:
-        raise unknown("table", name, names)
-    return pd.read_csv(CHOOSING / f"{name}.csv")

@@ -9,24 +9,7 @@ import pandas as pd
 
 from wiseft_nb.analyse.chord import chord_dip
 from wiseft_nb.errors import WiseftError, unknown
-from wiseft_nb.paths import DATA
 from wiseft_nb.robustness.points import MEAN
-
-BREAKING = DATA / "results" / "breaking"
-
-
-def load_breaking(name: str) -> pd.DataFrame:
-    """A table of where interpolation breaks on digits; its card says what a row is.
-
-    Made by ``python -m wiseft_nb.make.breaking``. Accuracies are fractions; a fine-tuning that diverged has a
-    row without any, and the step in ``diverged_at``.
-
-    Explained in notebook 08_break_it.
-    """
-    names = sorted(path.stem for path in BREAKING.glob("*.csv"))
-    if name not in names:
-        raise unknown("table", name, names)
-    return pd.read_csv(BREAKING / f"{name}.csv")
 
 
 def compare_runs(
