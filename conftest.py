@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ for key, value in {
 collect_ignore = ["tests/killed_runs.py"]  # it changes what other tests rely on: for test_resume.py's processes alone
 OUTPUT_TIMEOUT = 120  # seconds; nbval's own is 5, too few for a busy machine
 TINY = 100  # images of each set of the tiny benchmark
+NEEDS = {"14_try_detection": ("pycocotools", "detect")}  # notebooks that an extra is for: what it brings, its name
 
 
 def is_notebook(node: pytest.Item | pytest.Collector) -> bool:
@@ -29,6 +31,9 @@ def pytest_collection_modifyitems(items):
     for item in filter(is_notebook, items):
         item.output_timeout = OUTPUT_TIMEOUT
         item.add_marker(pytest.mark.notebook)
+        package, extra = NEEDS.get(item.path.stem, ("pytest", ""))
+        if find_spec(package) is None:
+            item.add_marker(pytest.mark.skip(reason=f'this notebook needs pip install -e ".[{extra}]"'))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -32,6 +32,7 @@ ROOMS = (
     "classify",
     "robustness",
     "sweep",
+    "detect",
     "analyse",
     "choose_alpha",
     "plots",
@@ -52,6 +53,7 @@ NOTEBOOKS = (
     "09_choose_alpha",
     "10_go_beyond",
     "11_use_real_clip",
+    "14_try_detection",
     "A1_pretrain_tiny_clip",
     "A2_audit_the_tables",
 )
@@ -85,6 +87,7 @@ PUBLIC = frozenset(  # written out: a name that others import is not lost by acc
         "fit_table",
         "import_classifier",
         "interpolate",
+        "interpolate_into",
         "keep",
         "load_benchmark",
         "load_classifier",
