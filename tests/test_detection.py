@@ -322,7 +322,7 @@ def test_detectors_of_transformers_interpolate():
     transformers = pytest.importorskip("transformers")
     small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     text, vision = (
-        small | {"vocab_size": 50, "max_position_embeddings": 8},
+        small | {"vocab_size": 50, "max_position_embeddings": 8, "bos_token_id": 1, "eos_token_id": 2},
         small | {"image_size": 32, "patch_size": 16},
     )
     config = transformers.Owlv2Config(text_config=text, vision_config=vision, projection_dim=16)
