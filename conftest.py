@@ -1,7 +1,6 @@
 """What pytest needs to know about notebooks, and the fixtures that several test files share."""
 
 import dataclasses
-import functools
 import os
 from pathlib import Path
 
@@ -40,19 +39,7 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-@functools.cache
-def lacks(notebook: str) -> str:
-    """What a notebook needs that is not here, in a sentence; empty if nothing."""
-    if notebook != "13_try_text":
-        return ""
-    from wiseft_nb.models.sentences import lacking
-
-    return lacking()
-
-
 def pytest_runtest_setup(item):
-    if is_notebook(item) and (sentence := lacks(item.path.stem)):
-        pytest.skip(sentence)
     first = getattr(item.parent, "first_failure", None)
     if is_notebook(item) and first:
         pytest.skip(f"{first} failed earlier in this notebook")

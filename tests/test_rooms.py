@@ -32,6 +32,7 @@ ROOMS = (
     "classify",
     "robustness",
     "sweep",
+    "detect",
     "analyse",
     "choose_alpha",
     "plots",
@@ -54,6 +55,7 @@ NOTEBOOKS = (
     "11_use_real_clip",
     "12_bring_your_own_model",
     "13_try_text",
+    "14_try_detection",
     "A1_pretrain_tiny_clip",
     "A2_audit_the_tables",
 )
@@ -87,6 +89,7 @@ PUBLIC = frozenset(  # written out: a name that others import is not lost by acc
         "fit_table",
         "import_classifier",
         "interpolate",
+        "interpolate_into",
         "keep",
         "load_benchmark",
         "load_classifier",

@@ -19,7 +19,7 @@ _ROOMS = {
     "models.clip": ("Clip", "load_clip"),
     "zero_shot": ("zero_shot_classifier", "zero_shot_head"),
     "fine_tune": ("fine_tune",),
-    "interpolate": ("interpolate", "wise_ft"),
+    "interpolate": ("interpolate", "interpolate_into", "wise_ft"),
     "evaluate": ("Predictions", "evaluate"),
     "compare": ("Paired", "paired", "paired_table"),
     "sweep": ("sweep",),

@@ -35,7 +35,7 @@ def interpolate(theta_0: StateDict | nn.Module, theta_1: StateDict | nn.Module, 
     theta_0, theta_1 : mapping of str to Tensor, or nn.Module
         State dicts with the same keys, shapes and dtypes, or networks that have them: zero-shot,
         fine-tuned. A state dict is live: what is loaded into its network changes it. So load the result
-        into a third one, or let ``wise_ft`` make it.
+        into a third one, let ``wise_ft`` make it, or use ``interpolate_into``, which sees to it.
     alpha : float
         Mixing coefficient: 0 is theta_0 exactly, 1 is theta_1 exactly. Outside [0, 1] it extrapolates,
         with a warning.
@@ -143,6 +143,52 @@ def wise_ft(zero_shot: nn.Module, fine_tuned: nn.Module, alpha: float) -> nn.Mod
     if isinstance(mixed, ImageClassifier):
         mixed.history = []  # nobody fine-tuned this one
     return mixed
+
+
+def interpolate_into(network: nn.Module, zero_shot: nn.Module, fine_tuned: nn.Module, alpha: float) -> nn.Module:
+    """Load the interpolated weights of two networks into a third one, which saves a copy for each alpha.
+
+    A state dict is live: ``net.load_state_dict(interpolate(net, tuned, 0.2))`` changes the zero-shot weights, and every
+    mixture after it is wrong without a word. Here the third network must be a third one.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Where the mixture goes, such as ``copy.deepcopy(zero_shot)``; changed in place.
+    zero_shot, fine_tuned : nn.Module
+        Not changed.
+    alpha : float
+
+    Returns
+    -------
+    nn.Module
+        ``network``.
+
+    Raises
+    ------
+    WiseftError
+        If ``network`` shares weights with one of the two, or the three are not of one architecture.
+
+    Examples
+    --------
+    >>> zero_shot, fine_tuned, mixed = (torch.nn.Linear(1, 1) for _ in range(3))
+    >>> interpolate_into(mixed, zero_shot, fine_tuned, 1.0).weight.equal(fine_tuned.weight)
+    True
+
+    Explained in notebook 14_try_detection.
+    """
+    own = {tensor.data_ptr() for tensor in network.state_dict().values() if tensor.numel()}
+    for which, end in (("zero-shot", zero_shot), ("fine-tuned", fine_tuned)):
+        shared = [name for name, tensor in end.state_dict().items() if tensor.numel() and tensor.data_ptr() in own]
+        if shared:
+            raise WiseftError(
+                f"the network to load into shares weights with the {which} one, first {shared[0]}, so loading would "
+                "change that end: give a third network, such as copy.deepcopy(zero_shot)"
+            )
+    check_pair(zero_shot, fine_tuned)
+    check_endpoints(zero_shot.state_dict(), network.state_dict())
+    network.load_state_dict(interpolate(zero_shot, fine_tuned, alpha))
+    return network
 
 
 def check_pair(zero_shot: nn.Module, fine_tuned: nn.Module) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from wiseft_nb.make.published_detection import detection
 from wiseft_nb.make.published_failures import failures
 from wiseft_nb.make.published_fields import other_fields
 from wiseft_nb.make.published_names import DATASETS, METHODS, PAPER, TABLE_3, TRAINING
@@ -241,6 +242,7 @@ MAKERS = [
     newer_zero_shot,
     failures,
     other_fields,
+    detection,
 ]
 
 

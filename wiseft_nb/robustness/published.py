@@ -54,7 +54,8 @@ def published(name: str, details: bool = False) -> pd.DataFrame:
     name : str
         One of ``published_tables()``.
     details : bool
-        Whether to add what else is known of each model, such as its learning rate, as further columns.
+        Whether to add what else is known of each model, such as its learning rate, as further columns; in
+        ``detection``, of each figure.
 
     Returns
     -------
@@ -80,7 +81,8 @@ def published(name: str, details: bool = False) -> pd.DataFrame:
         if not path.exists():
             raise WiseftError(f"the table {name!r} has no details: ask for it without")
         more = pd.read_csv(path, dtype={"pretrained": str})
-        table = table.merge(more.assign(pretrained=more.pretrained.fillna("")), on=KEY, how="left", validate="m:1")
+        known = [column for column in SCHEMA if column in more]  # of models, or of each of their figures
+        table = table.merge(more.assign(pretrained=more.pretrained.fillna("")), on=known, how="left", validate="m:1")
     return table
 
 
