@@ -1,7 +1,6 @@
 """Detectors: scenes, proposals, regions, average precision and its interval, interpolation, and the tables that ship."""
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -398,15 +397,3 @@ def test_a_missing_package_says_what_to_install(monkeypatch, scenes):
     monkeypatch.setitem(sys.modules, "pycocotools.coco", None)
     with pytest.raises(WiseftError, match=r'pip install -e "\.\[detect\]"'):
         average_precision(perfect(scenes), scenes)
-
-
-def test_a_notebook_whose_extra_is_missing_is_skipped_with_a_word(monkeypatch):
-    import conftest
-
-    marks = []
-    item = SimpleNamespace(path=ROOT / "notebooks" / "14_try_detection.ipynb", add_marker=marks.append)
-    monkeypatch.setattr(conftest, "find_spec", lambda name: None if name == "pycocotools" else object())
-    conftest.pytest_collection_modifyitems([item])
-    assert [mark.kwargs["reason"] for mark in marks if mark.name == "skip"] == [
-        'this notebook needs pip install -e ".[detect]"'
-    ]

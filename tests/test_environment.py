@@ -134,7 +134,7 @@ def test_the_readme_gives_the_makefiles_lines_for_machines_without_make():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in ("tutorial", "test", "lab", "pretrain"):
-        (line,) = re.findall(rf"^{target}:.*\n\t\$\(PY\) (-m .*)", makefile, re.MULTILINE)
+        (line,) = re.findall(rf"^{target}:.*\n\t\$\(PY\) (-m [^$\n]*[^$\s])", makefile, re.MULTILINE)
         assert line in readme, f"README should give {line!r} for make {target}"
 
 
