@@ -20,17 +20,11 @@ Writes under ``data/results/beyond``:
     knobs.csv     validation accuracy of every knob, and which was chosen
     tasks.csv     one encoder for digits and letters: PAINT, task arithmetic, TIES, DARE, Fisher
 
-How long: a plain run took 190 s where other work shared the machine, about a minute with a core to itself (0.26 s a
-step). A step costs, beside a plain one: L2 1.05, FLYP 1.1, distillation 1.25, Lipsum-FT 1.3, trajectory 1.35, LoRA 1. A
-classifier takes 10 s for all test sets, so 1 minute for a curve of six alphas, 2 for eleven; figures take 1 s an alpha.
-On a busy core all seeds take, in minutes (a third to a half of it on a free one):
-
-    plain, plain-low     16 each    lp-ft             14    l2             20 (5 runs)    distillation      23
-    flyp, flyp-multi     17 each    lipsum-ft         24    trajectory     25             lora              19
-    uniform-soup         22 (6 runs; greedy-soup and model-stock 4 each after it)         diwa (9 runs)     32
-    lines, tpgm           4 each    paint             13    tasks          20
-
-Together 5 hours, of which 2 for seed 0. ``plain`` and ``plain-low`` go first, all others are measured against them.
+How long: a run of 224 steps took 2.4 minutes with both cores at work, about one with a core to itself; a step costs,
+beside a plain one, FLYP 1.1, distillation 1.25, Lipsum-FT 1.3, trajectory 1.35. A classifier takes 10 s for all test sets.
+So a method and a seed take 1 to 2 minutes where its runs are there (soups, LiNeS, TPGM), 4 with one run of its own, 9 with
+four (DiWA); all of them two and a half hours on two cores. ``plain`` and ``plain-low`` go first, the others are measured
+against them.
 """
 
 import argparse
