@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
+from test_rooms import ROOMS
 
 from wiseft_nb.paths import ROOT
 
@@ -77,3 +78,12 @@ def test_no_id_stands_twice_on_a_notebooks_page(pages):
     for path, page in pages.items():
         if path.parent.name == "notebooks":
             assert not [name for name, times in Counter(page.ids).items() if times > 1], path.name
+
+
+def test_each_room_has_its_page():
+    """A new room wants one: docs/api/NAME.rst, and a line in its index."""
+    listed = (ROOT / "docs" / "api" / "index.rst").read_text(encoding="utf-8").split()
+    for room in set(ROOMS) - {"__main__"}:
+        assert room in listed and f".. room:: {room}" in (ROOT / "docs" / "api" / f"{room}.rst").read_text(
+            encoding="utf-8"
+        )

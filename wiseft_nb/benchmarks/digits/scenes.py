@@ -192,7 +192,7 @@ def plain(layers: Layers, dice: Dice) -> Tensor:
 
 
 def on_photographs(layers: Layers, ground: Tensor, severity: float) -> Tensor:
-    """|photograph - character|, the photograph dimmed: MNIST-M (Ganin & Lempitsky 2015), for scenes."""
+    """abs(photograph - character), the photograph dimmed: MNIST-M (Ganin & Lempitsky 2015), for scenes."""
     return (severity * ground - layers.ink[:, None]).abs()
 
 
