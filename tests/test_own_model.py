@@ -326,12 +326,16 @@ def test_an_objective_of_ones_own_is_exact_in_pieces(zero_shot, few):
         distance = sum(((p - start[name]) ** 2).sum() for name, p in network.named_parameters())
         return nn.functional.cross_entropy(network(inputs), target) + 0.1 * distance
 
-    config = FineTuneConfig(epochs=1, batch_size=10, lr=3e-5)
+    def sgd(network, config):  # AdamW makes a whole step of a gradient that is nothing but rounding
+        return torch.optim.SGD(network.parameters(), lr=config.lr)
+
+    config = FineTuneConfig(epochs=1, batch_size=10, lr=1e-2)
+    how = {"progress": False, "optimizer": sgd}
     whole, pieces = (
-        fine_tune(plain, few, config, progress=False, objective=objective, compute=Compute(micro_batch=size))
+        fine_tune(plain, few, config, objective=objective, compute=Compute(micro_batch=size), **how)
         for size in (None, 4)
     )
-    default = fine_tune(plain, few, config, progress=False)
+    default = fine_tune(plain, few, config, **how)
     assert largest_difference(whole, pieces) < 1e-5 < largest_difference(whole, default)
 
 
