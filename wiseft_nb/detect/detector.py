@@ -21,9 +21,8 @@ from wiseft_nb.models.classifier import ImageClassifier
 
 Detections = list[dict[str, Tensor]]
 TOP, LEAST = 3, 0.02  # classes that a region may be taken for, and the least probability of one
-MIX = (
-    0.3  # chosen on training digits; exponent of the class's probability in a score; the proposal's score has the rest
-)
+# exponent of the class's probability in a score, chosen on training digits; the proposal's score has the rest
+MIX = 0.3
 BATCH = 250  # regions at a time
 
 
