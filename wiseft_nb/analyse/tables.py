@@ -28,7 +28,7 @@ def load_results(study: str, name: str) -> pd.DataFrame:
 
     Examples
     --------
-    >>> "recipe" in load_results("breaking", "map")
+    >>> "epochs" in load_results("breaking", "map")
     True
 
     Explained in notebook 08_break_it.
