@@ -40,7 +40,7 @@ from wiseft_nb.sweep import chord_errors
 
 TEXT = RESULTS / "text"
 SEEDS = (0, 1, 2)
-SNIPPETS, TESTED, VALIDATED = 1500, 600, 200  # of train, of each test set, of val: half of them of either class
+SNIPPETS, TESTED, VALIDATED = 4000, 1000, 400  # of train, of each test set, of val: half of them of either class
 FEW = 500  # snippets that new heads and LoRA are trained on
 ALPHAS = (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)
 COARSE = (0.0, 0.5, 1.0)
