@@ -8,10 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from wiseft_nb import FineTuneConfig, WiseftError, evaluate, fine_tune, load_benchmark, paired, sweep, wise_ft
+from wiseft_nb import (
+    FineTuneConfig,
+    WiseftError,
+    evaluate,
+    fine_tune,
+    load_benchmark,
+    paired,
+    published,
+    sweep,
+    wise_ft,
+)
 from wiseft_nb.analyse.lora import adapted, merged, with_lora
+from wiseft_nb.analyse.tables import load_results
 from wiseft_nb.benchmarks import Benchmark, sentiment
 from wiseft_nb.benchmarks.texts import Texts
+from wiseft_nb.intervals import MEAN
 from wiseft_nb.make import text_models as command
 from wiseft_nb.make.broken import with_head
 from wiseft_nb.models.sentences import SentenceEncoder, Tokens, phrase_head, sentence_classifier
@@ -186,3 +198,49 @@ def test_texts_are_texts():
         Texts(["a", 3], [0, 1])
     few = Texts(["a", "b", "c"], [0, 1, 0], [5, 6, 7]).subset([2, 0])
     assert few.texts == ["c", "a"] and few.source.tolist() == [7, 5]
+
+
+# ------------------------------------------------------------------------------- what was measured
+
+
+def test_the_tables_agree_with_each_other_and_hold_three_seeds():
+    curve, gains, pairs = (load_results("text", name) for name in ("curve", "gains", "pairs"))
+    key = ["recipe", "seed", "dataset"]
+    for table, more in ((curve, ["alpha"]), (gains, ["alpha", "against"]), (pairs, ["alpha", "against"])):
+        assert not table.duplicated([*key, *more]).any()
+        assert (table.groupby("recipe").seed.nunique() == 3).all() and table.recipe.nunique() == 6
+    wide = curve.pivot(index=key, columns="alpha", values="accuracy")
+    differences = gains.set_index([*key, "alpha", "against"]).value
+    for (alpha, against), told in differences.groupby(level=["alpha", "against"]):
+        told = told.droplevel(["alpha", "against"])
+        assert np.allclose(told, (wide[alpha] - wide[against]).loc[told.index], atol=3e-6)
+    counted = pairs.set_index([*key, "alpha", "against"])
+    assert np.allclose(counted.difference, differences.loc[counted.index], atol=3e-6)
+    assert np.allclose((counted.only_first - counted.only_second) / counted.n, counted.difference, atol=1e-6)
+    shifts = curve[curve.dataset.isin(list(sentiment.ABOUT)[1:])].groupby(["recipe", "seed", "alpha"]).accuracy.mean()
+    told = curve[curve.dataset == MEAN].set_index(["recipe", "seed", "alpha"]).accuracy
+    assert np.allclose(shifts, told.loc[shifts.index], atol=3e-6)
+    rules = load_results("text", "rules")
+    assert not rules.duplicated([*key, "rule"]).any() and rules.alpha.between(0, 1).all()
+
+
+def test_zero_shot_is_the_same_in_every_recipe_that_begins_there_and_in_the_table_of_phrases():
+    curve, phrases = load_results("text", "curve"), load_results("text", "phrases")
+    begun = curve[(curve.alpha == 0) & curve.recipe.isin(["lr 0.0001", "lr 2e-05", "LoRA"])]
+    assert (begun.groupby("dataset").accuracy.nunique() == 1).all()
+    seven = phrases[phrases.phrases == "all seven"].set_index("dataset").accuracy
+    assert (
+        begun.groupby("dataset").accuracy.first().loc[seven.index] - seven
+    ).abs().max() < 0.01  # bfloat16 here or there
+
+
+def test_published_counter_examples_of_other_fields_stand_as_printed():
+    table = published("other_fields").set_index(["model", "dataset", "method", "alpha"]).accuracy
+    wide = published("other_fields")
+    assert wide.accuracy.between(0, 1).all() and (wide.alpha[wide.method == "zero-shot"] == 0).all()
+    for model, tuned, averaged in (("Qwen2.5-3B", 0.495, 0.195), ("Qwen3-4B", 0.548, 0.143)):
+        rows = table[model, "MedCalc (the tuned domain) (accuracy)"].droplevel("alpha")
+        assert (rows["fine-tuned"], rows["WiSE-FT"]) == (tuned, averaged)
+    lips = wide[wide.model.str.startswith("visual speech") & wide.dataset.str.startswith("GRID")]
+    half = lips[lips.alpha == 0.5].set_index("model").accuracy
+    assert (half < lips[lips.method == "fine-tuned"].set_index("model").accuracy.loc[half.index] - 0.1).all()
