@@ -68,3 +68,20 @@ def test_the_paths_add_up():
     days = re.findall(r"^\| (\d+) \| ([\dA, ]+|10, then 12 or 11) \| [a-z]", GUIDE, re.MULTILINE)
     assert [int(day) for day, _ in days] == list(range(1, 11))
     assert {f"{n:02}" for n in range(13)} <= set(re.findall(r"[\dA]\d", " ".join(numbers for _, numbers in days)))
+
+
+def shown_in(cells):
+    """What a notebook says and printed."""
+    for cell in cells:
+        yield cell.source
+        for output in cell.get("outputs", ()):
+            yield "".join(output.get("text", "")) + "".join(output.get("data", {}).get("text/plain", ""))
+
+
+@pytest.mark.parametrize("number", sorted(CELLS))
+def test_every_number_of_a_section_stands_in_its_notebook(number):
+    section = re.search(rf"^### {number} .*?(?=^### |\Z)", GUIDE, re.MULTILINE | re.DOTALL)[0]
+    said = re.sub(r"^- .*?(?=\n- |\n\n|\Z)", "", section, flags=re.MULTILINE | re.DOTALL)  # wrong answers aside
+    shown = "\n".join(shown_in(CELLS[number]))
+    numbers = {found.removesuffix(".0") for found in re.findall(r"(?<![\w.])\d+(?:,\d{3})*(?:\.\d+)?(?!\w)", said)}
+    assert not [n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?!\d)", shown)]
