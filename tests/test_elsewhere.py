@@ -12,6 +12,7 @@ from packaging.specifiers import SpecifierSet
 from test_environment import PROJECT, make_targets
 
 from wiseft_nb.make.handout import CPU
+from wiseft_nb.make.lab import SETTINGS
 from wiseft_nb.paths import ROOT
 
 PYTHON = "3.11"  # the one that constraints.txt was tried with
@@ -47,6 +48,15 @@ def test_binder_and_the_container_pin_what_was_tested():
     for name in (".devcontainer/devcontainer.json", ".binder/postBuild", ".github/workflows/ci.yml"):
         assert all("-c constraints.txt" in line for line in install_lines(name))
     assert sys.platform == "win32" or os.access(ROOT / ".binder" / "postBuild", os.X_OK)
+
+
+def test_binder_asks_nothing_either(tmp_path, monkeypatch):
+    """What its script says in Python is run, in another environment."""
+    script = re.search(r"<<'END'\n(.*)\nEND", text(".binder/postBuild"), re.DOTALL)[1]
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    exec(script, {})  # noqa: S102
+    overrides = json.loads((tmp_path / "share/jupyter/lab/settings/overrides.json").read_text(encoding="utf-8"))
+    assert overrides == SETTINGS
 
 
 def test_the_extra_for_the_course_is_part_of_the_one_for_tests():

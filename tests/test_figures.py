@@ -28,6 +28,7 @@ def test_every_picture_of_the_committed_notebooks_is_written_with_its_text(tmp_p
     texts = (tmp_path / "03" / "alt.txt").read_text(encoding="utf-8").splitlines()
     files = sorted(file.name for file in (tmp_path / "03").glob("*.png"))
     assert [text.partition(": ")[0] for text in texts] == files and len(files) == shown
+    assert files[0] == "01.png"
     assert all(len(text.split()) > 5 for text in texts)
     for name in files:
         Image.open(tmp_path / "03" / name).verify()

@@ -13,7 +13,7 @@ from test_environment import declared, pins
 from wiseft_nb.course.exercises import EXERCISES
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.make import handout
-from wiseft_nb.make.exercises import SOLUTION, solution_of
+from wiseft_nb.make.exercises import source_of
 from wiseft_nb.make.handout import CPU, requirements, start_text, wheel_command, write_handout
 from wiseft_nb.paths import ROOT
 
@@ -40,8 +40,10 @@ def test_no_notebook_in_it_holds_a_solution_or_an_output(unpacked):
     assert texts and not [text for text in texts if "Reference solution" in text]
     cells = [cell for text in texts for cell in nbformat.reads(text, as_version=4).cells]
     assert not [cell for cell in cells if cell.get("outputs")]
+    stubs = [cell.source for cell in cells if "exercise" in cell.metadata.get("tags", ())]
+    assert len(stubs) == len(EXERCISES) and all(stub.endswith("raise NotImplementedError") for stub in stubs)
     sources = "\n".join(cell.source for cell in cells)
-    assert not [key for key, exercise in EXERCISES.items() if solution_of(exercise).removeprefix(SOLUTION) in sources]
+    assert not [key for key, exercise in EXERCISES.items() if source_of(exercise)[1] in sources]
 
 
 def test_the_first_notebook_runs_there_with_the_package_that_was_unpacked(unpacked):

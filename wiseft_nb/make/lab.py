@@ -26,11 +26,19 @@ LAYOUT = {  # as JupyterLab writes it: at the left the table of contents is open
 WORKSPACE = "default"  # what opens at an address that names none
 
 
+def write_settings(folder: Path) -> Path:
+    """What takes the place of JupyterLab's defaults, where it looks for them.
+
+    For all who share an environment that is its folder ``share/jupyter/lab/settings``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "overrides.json").write_text(json.dumps(SETTINGS, indent=1), encoding="utf-8")
+    return folder
+
+
 def prepare(folder: Path) -> list[str]:
     """Write settings, and the layout where there is none yet; what JupyterLab is to be told of them."""
-    settings, layouts = folder / "settings", WorkspacesManager(str(folder / "workspaces"))
-    settings.mkdir(parents=True, exist_ok=True)
-    (settings / "overrides.json").write_text(json.dumps(SETTINGS, indent=1), encoding="utf-8")
+    settings, layouts = write_settings(folder / "settings"), WorkspacesManager(str(folder / "workspaces"))
     if not layouts.list_workspaces():  # else a student moved something, and finds it there again
         workspace = {"data": {"layout-restorer:data": LAYOUT}, "metadata": {"id": WORKSPACE}}
         layouts.save(WORKSPACE, json.dumps(workspace))
