@@ -5,22 +5,22 @@ PY := $(VENV)/bin/python
 
 .PHONY: tutorial lab ratings test lint notebooks exercises student solved handout figures book benchmark pretrain clean
 
-tutorial: $(VENV)/ready  ## run notebooks 00 to 04, write them as HTML under build/; all with ALL=1
+tutorial: $(VENV)/ready $(if $(ALL),ratings)  ## run notebooks 00 to 04, write them as HTML under build/; all with ALL=1
 	$(PY) -m wiseft_nb.make.tutorial $(if $(ALL),--all)
 
 lab: $(VENV)/ready  ## open the course in JupyterLab
 	$(PY) -m wiseft_nb.make.lab
 
-ratings: $(VENV)/ready  ## fetch the texts that people rated, 2.5 MB
+ratings: $(VENV)/ready  ## fetch the texts that people rated, 2.5 MB, for notebook 13; without them it is skipped
 	-$(PY) -m wiseft_nb.make.sentiment
 
-test: $(VENV)/ready  ## every test, every notebook
+test: $(VENV)/ready ratings  ## every test, every notebook
 	$(PY) -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/ready
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
-notebooks: $(VENV)/ready  ## execute every notebook again, in place
+notebooks: $(VENV)/ready ratings  ## execute every notebook again, in place
 	$(PY) -m wiseft_nb.make.tutorial --in-place --all
 
 exercises: $(VENV)/ready  ## write the exercises into the notebooks from wiseft_nb/course/exercises

@@ -1,6 +1,7 @@
 """What pytest needs to know about notebooks, and the fixtures that several test files share."""
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 
@@ -39,9 +40,19 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@functools.cache
+def lacking(path: Path) -> str:
+    from wiseft_nb.make import tutorial
+
+    return tutorial.lacking(path)
+
+
 def pytest_runtest_setup(item):
-    first = getattr(item.parent, "first_failure", None)
-    if is_notebook(item) and first:
+    if not is_notebook(item):
+        return
+    if missing := lacking(item.path):
+        pytest.skip(missing)
+    if first := getattr(item.parent, "first_failure", None):
         pytest.skip(f"{first} failed earlier in this notebook")
 
 

@@ -33,7 +33,7 @@ extensions = [
 ]
 root_doc = "docs/index"
 include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**", "notebooks/*", "data/**/README.md"]
-exclude_patterns = [".*", "build", "docs/drafts", "wiseft_nb", "tests", "*.egg-info", "**/.ipynb_checkpoints"]
+exclude_patterns = [".*", "build", "wiseft_nb", "tests", "*.egg-info", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"
 myst_enable_extensions = ["dollarmath"]

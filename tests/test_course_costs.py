@@ -26,7 +26,7 @@ def row(tmp_path_factory):
 
 
 def test_time_memory_and_the_first_figure_are_the_kernels(row):
-    assert MEBIBYTES < row["peak_mib"] < MEBIBYTES + 400
+    assert MEBIBYTES < row["peak_mib"] < MEBIBYTES + 200  # more would be that of whoever started the kernel
     assert 0 < row["first_figure"] <= row["seconds"] - WAIT
     assert 0 < row["cpu_seconds"] and row["made"] == 0
     assert (row["notebook"], row["copy"]) == ("00_small", "as committed")

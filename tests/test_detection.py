@@ -359,6 +359,7 @@ def test_paths_and_gains_agree_and_hold_what_notebook_14_says():
     key = ["act", "seed", "metric", "dataset"]
     assert not paths.duplicated([*key, "alpha"]).any() and not gains.duplicated([*key, "over"]).any()
     assert set(paths.dataset) == {*SCENE_SETS, MEAN} and paths.value.between(0, 1).all()
+    assert (paths.groupby("act").seed.nunique() == 3).all() and paths.act.nunique() == 2
     assert (paths.low <= paths.high).all() and (gains.low <= gains.high).all()
     wide = paths.pivot(index=key, columns="alpha", values="value")
     for end, alpha in (("zero-shot", 0.0), ("fine-tuned", 1.0)):
@@ -369,9 +370,22 @@ def test_paths_and_gains_agree_and_hold_what_notebook_14_says():
     assert np.allclose(means, told.loc[means.index], atol=3e-5)
     ends = wide.xs("AP50", level="metric").xs("classifier", level="act")
     assert (ends.xs(MEAN, level="dataset")[0.5] > ends.xs(MEAN, level="dataset")[[0.0, 1.0]].max(axis=1) + 0.01).all()
-    for name in ("letters", "turned", "fonts"):
+    for name in ("letters", "posters", "fonts"):
         assert (ends.xs(name, level="dataset")[1.0] < ends.xs(name, level="dataset")[0.0]).all()
     assert (ends.xs("letters", level="dataset")[0.5] < ends.xs("letters", level="dataset")[0.0]).all()  # not won back
+
+
+def test_the_whole_detector_gains_more_and_its_boxes_forget_how_large_digits_are():
+    wide = load_results("detection", "path").pivot(
+        index=["act", "metric", "dataset", "seed"], columns="alpha", values="value"
+    )
+    whole, classifier = (wide.loc[act, "mAP", MEAN] for act in ("whole detector", "classifier"))
+    assert np.allclose(whole[0.0], classifier[0.0], atol=1e-5)  # the same zero-shot detector
+    assert (whole[0.5] > classifier[0.5] + 0.03).all() and (whole[0.5] > whole[1.0]).all()
+    boxes = load_results("detection", "proposals")
+    assert not boxes.duplicated(["seed", "dataset", "alpha"]).any() and boxes.seed.nunique() == 3
+    large = boxes[boxes.dataset == "large"].pivot(index="seed", columns="alpha", values="mAP")
+    assert (large[1.0] < large[0.0] - 0.03).all() and (large[0.5] > large[1.0] + 0.03).all()
 
 
 def test_published_detectors_have_their_sources_and_their_traps():

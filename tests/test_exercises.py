@@ -91,7 +91,9 @@ def test_each_exercise_stands_in_the_notebook_it_begins_with():
     assert all(key.startswith(number) for number, found in places.items() for key in found)
 
 
-@pytest.mark.parametrize("number", ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "A1"])
+@pytest.mark.parametrize(
+    "number", ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "A1"]
+)
 def test_each_notebook_of_the_course_has_two_to_four(number):
     assert 2 <= sum(key.startswith(number) for key in EXERCISES) <= 4
 

@@ -12,7 +12,7 @@ from wiseft_nb import FineTuneConfig, WiseftError, evaluate, fine_tune, load_ben
 from wiseft_nb.analyse.lora import adapted, merged, with_lora
 from wiseft_nb.benchmarks import Benchmark, sentiment
 from wiseft_nb.benchmarks.texts import Texts
-from wiseft_nb.make import text as command
+from wiseft_nb.make import text_models as command
 from wiseft_nb.make.broken import with_head
 from wiseft_nb.models.sentences import SentenceEncoder, Tokens, phrase_head, sentence_classifier
 

@@ -19,12 +19,22 @@ from wiseft_nb.engine.files import write_whole
 from wiseft_nb.errors import WiseftError
 from wiseft_nb.make.exercises import NOTEBOOKS, class_copy
 from wiseft_nb.make.readme import write_between
-from wiseft_nb.make.tutorial import execute, found, numbers_of_all
+from wiseft_nb.make.tutorial import execute, found, lacking, numbers_of_all
 from wiseft_nb.paths import BUILD, DATA
 
 COSTS = DATA / "results" / "course" / "costs.csv"
 TEACHING = NOTEBOOKS / "TEACHING.md"
 KEY = ["notebook", "copy", "mode"]  # one row each: measured again, a row takes the place of the former
+PEAK = """
+import re, resource, sys
+from pathlib import Path
+
+if sys.platform == "linux":  # where getrusage also counts the memory of the process that started this one
+    peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
+else:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+print(peak)
+"""
 NOT_YET = "No row is measured yet: `python -m wiseft_nb.make.course_costs` writes them here."
 
 
@@ -48,13 +58,14 @@ def cost(path: Path, solved: bool) -> dict:
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = []
+    notebook.cells.append(nbformat.v4.new_code_cell(PEAK))
     before, figures, began = kept(), [], time.monotonic()
 
     def look(cell: NotebookNode, **_: object) -> None:
         if has_figure(cell):
             figures.append(time.monotonic() - began)
 
-    execute(path, notebook, on_cell_executed=look)
+    ran = execute(path, notebook, on_cell_executed=look)
     seconds, used = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "notebook": path.stem,
@@ -63,7 +74,7 @@ def cost(path: Path, solved: bool) -> dict:
         "seconds": round(seconds, 1),
         "first_figure": round(figures[0], 1) if figures else None,
         "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_mib": round(used.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)),  # Linux counts in KiB
+        "peak_mib": round(float(ran.cells[-1].outputs[0].text)),
         "made": len(kept() - before),
         "cpus": os.cpu_count(),
         "threads": os.environ.get("OMP_NUM_THREADS", "not set"),
@@ -122,6 +133,9 @@ def main() -> None:
     if sys.platform == "win32":
         raise WiseftError("peak memory of a kernel is measured on Linux and macOS alone: run it there")
     for path in map(found, args.numbers or numbers_of_all()):
+        if missing := lacking(path):
+            print(f"{path.stem}: left out, {missing}", flush=True)
+            continue
         for solved in [False] * (args.unsolved or not args.solved) + [True] * args.solved:
             table = with_row(read_costs(), measured(path, solved))
             write_whole(COSTS, table.to_csv(index=False).encode())

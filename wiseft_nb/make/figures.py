@@ -14,8 +14,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from wiseft_nb.course.notebook import FIGURES
+from wiseft_nb.errors import WiseftError
 from wiseft_nb.make.exercises import NOTEBOOKS
-from wiseft_nb.make.tutorial import execute, found
+from wiseft_nb.make.tutorial import execute, found, lacking
 from wiseft_nb.paths import BUILD, ROOT
 
 FOLDER = BUILD / "figures"
@@ -45,6 +46,8 @@ def write_pngs(path: Path, folder: Path) -> int:
 
 def write_pdfs(path: Path, folder: Path) -> int:
     """Run a notebook; ``show`` writes what it shows into the folder, numbered alike."""
+    if missing := lacking(path):
+        raise WiseftError(f"{path.stem} cannot be run here: {missing}")
     folder.mkdir(parents=True, exist_ok=True)
     with mock.patch.dict(os.environ, {FIGURES: str(folder)}):
         return len(figures_of(execute(path)))
