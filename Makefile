@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: tutorial lab ratings test lint notebooks exercises student solved book benchmark pretrain clean
+.PHONY: tutorial lab ratings test lint notebooks exercises student solved handout figures book benchmark pretrain clean
 
 tutorial: $(VENV)/ready $(if $(ALL),ratings)  ## run notebooks 00 to 04, write them as HTML under build/; all with ALL=1
 	$(PY) -m wiseft_nb.make.tutorial $(if $(ALL),--all)
 
 lab: $(VENV)/ready  ## open the course in JupyterLab
-	$(PY) -m jupyter lab notebooks/00_start_here.ipynb
+	$(PY) -m wiseft_nb.make.lab
 
 ratings: $(VENV)/ready  ## fetch the texts that people rated, 2.5 MB, for notebook 13; without them it is skipped
 	-$(PY) -m wiseft_nb.make.sentiment
@@ -31,6 +31,12 @@ student: $(VENV)/ready  ## copies for a class without outputs and solutions, in 
 
 solved: $(VENV)/ready  ## copies with the solutions filled in, in build/solved
 	$(PY) -m wiseft_nb.make.exercises solved
+
+handout: $(VENV)/ready  ## the students' bundle, build/handout.zip; WHEELS=1 adds the packages to install
+	$(PY) -m wiseft_nb.make.handout $(if $(WHEELS),--wheels)
+
+figures: $(VENV)/ready  ## the course's figures for slides, in build/figures; PDF="03 04" runs these for theirs as PDF
+	$(PY) -m wiseft_nb.make.figures $(if $(PDF),--pdf $(PDF))
 
 book: $(VENV)/ready  ## the course as a site, in build/book, from the outputs as they are committed
 	$(PY) -m sphinx -c docs -W --keep-going . build/book

@@ -32,7 +32,7 @@ extensions = [
     "rooms",
 ]
 root_doc = "docs/index"
-include_patterns = ["README.md", "docs/**", "notebooks/*", "data/**/README.md"]
+include_patterns = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**", "notebooks/*", "data/**/README.md"]
 exclude_patterns = [".*", "build", "wiseft_nb", "tests", "*.egg-info", "**/.ipynb_checkpoints"]
 
 nb_execution_mode = "off"

@@ -22,6 +22,7 @@ COMES_WITH = {  # imported, and not in pyproject because another package needs i
     "timm": "open_clip_torch",
     "IPython": "ipywidgets",
     "ipykernel": "jupyterlab",
+    "jupyterlab_server": "jupyterlab",
     "nbclient": "nbconvert",
     "nbformat": "nbconvert",
     "packaging": "pytest",

@@ -6,6 +6,7 @@ Explained in notebook 00_start_here.
 import contextlib
 import dataclasses
 import io
+import itertools
 import json
 import os
 import random
@@ -38,6 +39,8 @@ MODES = {
     "full": {"alphas": tuple(i / 20 for i in range(21))},
 }
 THREADS = 2  # of torch: their number decides the last digits, and training carries them to the first
+FIGURES = "WISEFT_NB_FIGURES"  # a folder, for slides: show writes there what it shows as PDF, numbered
+SHOWN = itertools.count(1)
 Kept = TypeVar("Kept", ImageClassifier, pd.DataFrame)
 
 
@@ -102,6 +105,8 @@ def show(fig: Figure, alt: str) -> None:
         raise WiseftError(f"alt text {alt!r} is too short: say in a sentence what the figure shows")
     drawn, small = io.BytesIO(), io.BytesIO()
     fig.savefig(drawn, format="png", dpi="figure", bbox_inches="tight")
+    if folder := os.environ.get(FIGURES):
+        fig.savefig(Path(folder) / f"{next(SHOWN):02}.pdf", bbox_inches="tight")
     plt.close(fig)
     # 256 colours do for a figure, and a notebook that holds it stays small
     PilImage.open(drawn).convert("RGB").quantize(256, dither=PilImage.Dither.NONE).save(small, "PNG", optimize=True)

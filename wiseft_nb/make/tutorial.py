@@ -6,6 +6,7 @@ the headline table. With ``--in-place`` it refreshes the committed notebooks ins
 
 import argparse
 import time
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from tqdm.auto import tqdm
 
+from wiseft_nb.errors import unknown
 from wiseft_nb.models import sentences
 from wiseft_nb.paths import BUILD, ROOT
 
@@ -33,13 +35,30 @@ def lacking(path: Path) -> str:
     return ""
 
 
-def execute(path: Path) -> nbformat.NotebookNode:
-    """Run one notebook in a fresh kernel, in its folder, cell after cell with progress shown."""
-    notebook = nbformat.read(path, as_version=4)
+def numbers_of_all() -> list[str]:
+    """00, 01 … and the letters' ones, as the notebooks begin."""
+    return [path.name.split("_")[0] for path in sorted(NOTEBOOKS.glob("*.ipynb"))]
+
+
+def found(number: str) -> Path:
+    """The notebook with a number such as 00 or A1."""
+    if number not in numbers_of_all():
+        raise unknown("notebook", number, numbers_of_all())
+    (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    return path
+
+
+def execute(path: Path, notebook: nbformat.NotebookNode | None = None, **hooks: Callable) -> nbformat.NotebookNode:
+    """Run one notebook in a fresh kernel, in its folder, cell after cell with progress shown.
+
+    ``notebook`` is run in the file's stead, such as a copy with solutions; ``hooks`` are nbclient's.
+    """
+    notebook = notebook or nbformat.read(path, as_version=4)
     code = [i for i, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     resources = {"metadata": {"path": path.parent}}
     quiet = ["--log-level=40"]  # no kernel chatter between the progress bars
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources, extra_arguments=quiet)
+    options = {"timeout": 600, "kernel_name": "python3", "resources": resources, "extra_arguments": quiet}
+    client = NotebookClient(notebook, **options, **hooks)
     with client.setup_kernel():
         for number, index in enumerate(tqdm(code, desc=path.stem, unit="cell"), start=1):
             client.execute_cell(notebook.cells[index], index, execution_count=number)
@@ -72,9 +91,8 @@ def main() -> None:
     parser.add_argument("--in-place", action="store_true", help="refresh the committed notebooks, outputs cleaned")
     args = parser.parse_args()
     BUILD.mkdir(exist_ok=True)
-    numbers = [p.name.split("_")[0] for p in sorted(NOTEBOOKS.glob("*.ipynb"))] if args.all else args.numbers
-    for number in numbers:
-        (path,) = NOTEBOOKS.glob(f"{number}_*.ipynb")
+    numbers = numbers_of_all() if args.all else args.numbers
+    for path in map(found, numbers):
         if missing := lacking(path):
             print(f"{path.stem}: left out, {missing}", flush=True)
             continue
