@@ -211,7 +211,7 @@ def test_the_course_begins_with_a_slider_before_any_model(page, lab):
     assert not any("zero_shot_classifier(" in cell.source for cell in cells[: end + 1])
     run(page, lab, "first", cells[: end + 1])
     captions = move_slider(page)
-    assert captions[0].startswith("alpha 0:") and captions[-1].startswith("alpha 1:")
+    assert captions[0].startswith("alpha 0, ") and captions[-1].startswith("alpha 1, ")
 
 
 def test_the_slider_of_the_reference(page, lab):

@@ -41,7 +41,7 @@ def plot_flips(
         left.plot(alpha, points[alpha], MARKERS[place], color=SERIES[place], ms=9, mec="black")
     left.axvline(alpha, color="0.5", lw=1, zorder=0)
     left.set(xlabel=r"$\alpha$   (0 zero-shot, 1 fine-tuned)", ylabel="points gained")
-    left.legend(fontsize=9)
+    left.legend(fontsize=9, loc="lower left")
     sns.despine(ax=left)
     sheet = np.full((ROW * len(rows), TILE * max(map(len, rows.values())), 3), 255, dtype=np.uint8)
     for down, row in enumerate(rows.values()):
