@@ -19,6 +19,7 @@ for key, value in {
 
 collect_ignore = ["tests/killed_runs.py"]  # it changes what other tests rely on: for test_resume.py's processes alone
 OUTPUT_TIMEOUT = 120  # seconds; nbval's own is 5, too few for a busy machine
+SITE_TESTS = ("test_book.py", "test_browser.py")
 TINY = 100  # images of each set of the tiny benchmark
 
 
@@ -35,6 +36,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
+    item.failed = getattr(item, "failed", False) or report.failed  # for the screenshot of a browser's test
     if is_notebook(item) and report.failed and not hasattr(item.parent, "first_failure"):
         item.parent.first_failure = item.name
     return report
@@ -61,7 +63,7 @@ def pytest_xdist_make_scheduler(config, log):
     """A file stays on one worker, and so do all notebooks that share results through ``build/kept``.
 
     The cells of a notebook need one kernel; and what one notebook kept, the next one loads instead of
-    making it a second time on the other worker.
+    making it a second time on the other worker. The site, too, is built on one worker alone.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -69,6 +71,8 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid):
             file = nodeid.split("::")[0]
             path = config.rootpath / file
+            if path.name in SITE_TESTS:
+                return "tests that share the site"
             shares = path.suffix == ".ipynb" and path.exists() and "keep(" in path.read_text(encoding="utf-8")
             return "notebooks that share build/kept" if shares else file
 
@@ -131,6 +135,22 @@ def linear(zero_shot, tiny, quick_config):
     from wiseft_nb import fine_tune
 
     return fine_tune(zero_shot, tiny, dataclasses.replace(quick_config, method="linear"), progress=False)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the course's site, built without a warning."""
+    import subprocess
+    import sys
+
+    from wiseft_nb.paths import ROOT
+
+    pytest.importorskip("myst_nb", reason="needs the extra 'book'")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-c", "docs", "-W", "--keep-going", "-q", ".", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=600, check=False)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return folder
 
 
 @pytest.fixture(autouse=True)

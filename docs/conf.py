@@ -50,6 +50,7 @@ html_title = "WiSE-FT in notebooks"
 html_extra_path = ["site"]
 html_theme_options = {
     "show_navbar_depth": 1,
+    "navbar_persistent": [],  # one search field is enough, that of the side bar
     "show_toc_level": 2,
     "use_download_button": True,
     "use_repository_button": True,

@@ -1,16 +1,8 @@
-"""Published tables, the statistics drawn from them, and the explorer, also in a real browser."""
+"""Published tables, the statistics drawn from them, and the explorer."""
 
-import os
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -403,93 +395,3 @@ def test_titles_and_layers_survive_any_name_and_any_group(groups):
         layer.get("data-group") for layer in ElementTree.fromstring(explorer.view.value).iterfind(".//*[@display]")
     ]
     assert hidden == [odd]
-
-
-# -------------------------------------------------------------------------------------- browser
-
-PAGE = """
-from wiseft_nb.plots.explorer import robustness_explorer
-from wiseft_nb.robustness.published import model_groups
-groups = {name: table for name, table in model_groups().items() if "CLIP models" in name or "standard" in name}
-explorer = robustness_explorer(groups, ("ImageNet-V2", "ImageNet-R"), ("logit", "linear"))
-explorer
-"""
-
-
-@pytest.fixture
-def lab(tmp_path):
-    """JupyterLab with one notebook, served on a free port."""
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(PAGE)], metadata=kernel)
-    nbformat.write(notebook, tmp_path / "explore.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    bin_first = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
-    options = [f"--port={port}", "--IdentityProvider.token=", f"--ServerApp.root_dir={tmp_path}"]
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ip=127.0.0.1", "--allow-root", *options]
-    server = subprocess.Popen(
-        [*command, "--LabApp.news_url=None"],
-        env=os.environ | {"PATH": bin_first, "JUPYTER_CONFIG_DIR": str(tmp_path / "config")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
-        else:
-            pytest.fail("JupyterLab did not answer within two minutes")
-        yield f"http://127.0.0.1:{port}/lab/tree/explore.ipynb?reset"
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def test_the_menus_work_in_a_browser(request):
-    """In JupyterLab, in headless chromium: menus, keyboard, names on hovering."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[test]'")
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not chromium:
-        pytest.skip("no chromium on this machine: apt-get install chromium")
-    url = request.getfixturevalue("lab")
-    quiet = "--no-sandbox --disable-gpu --disable-background-networking --no-first-run --disable-sync"
-    with sync_api.sync_playwright() as playwright:
-        arguments = [*quiet.split(), "--disable-component-update"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments)
-        page = browser.new_page(viewport={"width": 1300, "height": 1000})
-        page.set_default_timeout(120_000)
-        page.goto(url)
-        page.wait_for_selector(".jp-Notebook")
-        page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]", state="attached")
-        for _ in range(20):  # until the kernel, which may still be starting, takes the cell
-            page.click(".jp-InputArea .cm-content")
-            page.keyboard.press("Control+Enter")
-            page.wait_for_timeout(3000)
-            if page.locator(".jp-InputPrompt").first.text_content() != "[ ]:":
-                break
-        plot = page.locator(".jp-OutputArea svg[role=img]")
-        plot.wait_for()
-        menus = page.locator(".jp-OutputArea select")
-        assert "ImageNet-V2" in plot.get_attribute("aria-label")
-        names = plot.locator("use title").all_text_contents()
-        assert any(name.startswith("resnet50, standard training") for name in names)
-
-        menus.nth(0).focus()
-        page.keyboard.press("End")  # JupyterLab keeps the bare arrow keys to itself: they move between cells
-        page.wait_for_selector('svg[aria-label*="Accuracy on ImageNet-R"]')
-        menus.nth(1).select_option("linear")
-        page.wait_for_selector('svg[aria-label*="linear axes"]')
-        menus.nth(2).select_option(SUBSET)
-        page.wait_for_selector('svg[aria-label*="classes of ImageNet-R"]')
-        menus.nth(2).select_option(FULL)
-        page.wait_for_selector('svg[aria-label*="against ImageNet, linear"]')
-        menus.nth(3).select_option("standard models")
-        page.wait_for_selector('g[data-group="zero-shot CLIP models"]', state="hidden")
-        point = page.locator('g[data-group="standard models"] use').first
-        point.hover(force=True)
-        assert "%" in point.locator("title").text_content()
-        browser.close()
