@@ -3,6 +3,8 @@
 import json
 import math
 import statistics
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -12,6 +14,7 @@ from wiseft_nb.make import comparisons, costs, samples
 from wiseft_nb.make.readme import README, write_between
 from wiseft_nb.make.samples import QUICK
 from wiseft_nb.make.timing import COMPARISONS, KNOWN, RESULT, main, measured, tables
+from wiseft_nb.paths import ROOT
 
 
 def test_a_quick_run_measures_what_it_names_and_keeps_the_rest(tmp_path):
@@ -74,6 +77,14 @@ def test_photographs_are_the_same_every_time(tmp_path):
 def test_memory_of_a_sweep_is_that_of_its_process():
     few, many = (row["mebibytes"] for row in costs.memory(QUICK))
     assert few > 100 and many < 1.2 * few
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is measured on Linux and macOS alone")
+def test_a_process_does_not_count_the_memory_of_the_one_that_started_it():
+    inner = "from wiseft_nb.make.peak import peak_mebibytes; print(peak_mebibytes())"
+    outer = f"import subprocess, sys; held = b'1' * (400 * 2**20); subprocess.run([sys.executable, '-c', {inner!r}], check=True)"
+    said = subprocess.run([sys.executable, "-c", outer], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert 5 < float(said) < 200
 
 
 def test_a_head_that_differs_is_not_timed(monkeypatch, clip, tmp_path):

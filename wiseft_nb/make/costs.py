@@ -22,6 +22,7 @@ from wiseft_nb.engine.compute import Compute
 from wiseft_nb.evaluate import evaluate
 from wiseft_nb.fine_tune import fine_tune
 from wiseft_nb.make.comparisons import accuracies
+from wiseft_nb.make.peak import peak_mebibytes
 from wiseft_nb.make.samples import Size, bundled, photograph_files, two_ends
 from wiseft_nb.recipes import FineTuneConfig
 
@@ -125,13 +126,10 @@ def memory(size: Size) -> list[dict]:
 
 def peak_of_sweep(alphas: int, images: int) -> float:
     """Most memory this process ever had, in MiB, after a sweep."""
-    import resource  # not on Windows
-
     zero_shot, benchmark = bundled()
     some = {"images": benchmark.reference.subset(slice(images))}
     accuracies(two_ends(zero_shot), some, tuple(np.linspace(0, 1, alphas).tolist()))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)  # Linux counts in KiB
+    return peak_mebibytes()
 
 
 def compute_options(size: Size) -> list[dict]:

@@ -25,16 +25,7 @@ from wiseft_nb.paths import BUILD, DATA
 COSTS = DATA / "results" / "course" / "costs.csv"
 TEACHING = NOTEBOOKS / "TEACHING.md"
 KEY = ["notebook", "copy", "mode"]  # one row each: measured again, a row takes the place of the former
-PEAK = """
-import re, resource, sys
-from pathlib import Path
-
-if sys.platform == "linux":  # where getrusage also counts the memory of the process that started this one
-    peak = int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 2**10
-else:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-print(peak)
-"""
+PEAK = "from wiseft_nb.make.peak import peak_mebibytes\nprint(peak_mebibytes())"
 NOT_YET = "No row is measured yet: `python -m wiseft_nb.make.course_costs` writes them here."
 
 
