@@ -79,6 +79,7 @@ def test_a_drawing_is_read_when_the_pen_is_lifted_and_examples_are_looked_up(mon
     assert len(pad.strokes) == 1, "the example is gone"
     pad.end()
     pad.move(160, 160)  # not touching
+    assert pad.strokes == [[(20, 100), (150, 101)]]
     assert "zero-shot says 0 (100 %)" in pad.view.value and len(asked) == before + 1
     pad.clear()
     assert not pad.strokes and "Nothing" in pad.view.value

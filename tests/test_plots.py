@@ -1,5 +1,7 @@
 """Figures: what is drawn is what the table says, in percent; nothing is shown by itself."""
 
+import time
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -23,6 +25,7 @@ from wiseft_nb import (
 )
 from wiseft_nb.compare import Paired
 from wiseft_nb.plots import ROLES, plot_answers, plot_change, plot_heat
+from wiseft_nb.plots.first_look import plot_flips
 from wiseft_nb.plots.pages import page_slider, png
 from wiseft_nb.plots.widgets import alpha_slider
 
@@ -196,6 +199,30 @@ def test_the_slider_looks_frames_up_and_captions_are_their_alternative_text():
     assert explorer.slider.value == 0 and 'alt="at the zero-shot end"' in explorer.view.value
     explorer.slider.value = 1.0
     assert 'alt="the &quot;other&quot; end"' in explorer.view.value and not plt.get_fignums()
+
+
+def test_a_slider_over_texts_keeps_their_order_and_answers_within_a_tenth_of_a_second():
+    frames = {name: bytes(100_000) for name in ("late", "early", "between")}
+    explorer = alpha_slider(frames, {name: f"the {name} one" for name in frames}, "place")
+    assert explorer.slider.description == "place" and [text for text, _ in explorer.slider.options] == list(frames)
+    begun = time.perf_counter()
+    explorer.slider.value = "between"
+    assert time.perf_counter() - begun < 0.1 and "the between one" in explorer.view.value
+    assert {0.1, 0.2} == set(alpha_slider({0.2: b"", 0.1: b""}, {0.1: "a", 0.2: "b"}).frames)
+
+
+def test_answers_of_the_first_look_are_boxed_where_they_are_wrong():
+    image, gained = (
+        Image.new("RGB", (8, 8)),
+        pd.DataFrame({"print": [0.0, -7.0], "mnist": [0.0, 10.0]}, index=[0.0, 1.0]),
+    )
+    _, (left, right) = plot_flips(gained, 1.0, {"print": [(image, 3, 3), (image, 3, 8)], "mnist": [(image, 1, 1)]})
+    assert [(text.get_text(), text.get_color()) for text in right.texts] == [
+        ("3", "black"),
+        ("8", "white"),
+        ("1", "black"),
+    ]
+    assert [line.get_ydata()[0] for line in left.lines if len(line.get_xdata()) == 1] == [-7.0, 10.0]
 
 
 @pytest.mark.parametrize(("frames", "captions"), [({}, {}), ({0.0: b""}, {0.5: "half"})])

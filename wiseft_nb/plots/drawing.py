@@ -66,25 +66,28 @@ class DrawingPad(VBox):
 
     def clear(self, *_: object) -> None:
         """Begin anew."""
-        self.strokes, self.down, self.example = [], False, False
+        self.wipe()
         self.view.value = "<p>Nothing is drawn.</p>"
+
+    def wipe(self) -> None:
+        """An empty canvas; the reading stays until there is another."""
+        self.strokes, self.down, self.example = [], False, False
         if self.canvas:
             self.canvas.clear()
 
     def show_example(self, *_: object) -> None:
-        """Draw the example that the slider names, and look its reading up."""
-        self.clear()
+        """Draw the example that the slider names; the slider has looked its reading up."""
+        self.wipe()
         for stroke in self.examples[self.slider.value]:
             self.strokes.append([(SIDE * (1 + 0.9 * x) / 20, SIDE * (1 + 0.9 * y) / 20) for x, y in stroke])
             if self.canvas:
                 self.canvas.stroke_lines(self.strokes[-1])
         self.example = True
-        self.of_examples.look_up()
 
     def begin(self, x: float, y: float) -> None:
         """The pen touches; an example goes as soon as somebody draws."""
         if self.example:
-            self.clear()
+            self.wipe()
         self.strokes.append([(x, y)])
         self.down = True
 

@@ -35,7 +35,11 @@ class AlphaSlider(VBox):
         self.frames = {key: frames[key] for key in (sorted(frames) if numbers else frames)}
         options = [(f"{key:g}" if numbers else key, key) for key in self.frames]
         self.slider = SelectionSlider(
-            options=options, description=name, continuous_update=True, style={"description_width": "initial"}
+            options=options,
+            description=name,
+            continuous_update=True,
+            style={"description_width": "initial"},
+            layout={"width": "300px" if numbers else "450px"},
         )
         self.view = HTML()
         self.slider.observe(self.look_up, names="value")
