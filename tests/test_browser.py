@@ -325,7 +325,7 @@ def violations(page, within, without=()):
     except ImportError:
         missing("no axe")
     found = Axe().run(page, context={"include": [[within]], "exclude": [[place] for place in without]}).response
-    assert len(found["passes"]) > 5, "it has looked at something"
+    assert len(found["passes"]) > 2, "it has looked at something"
     return [
         (one["id"], one["help"], one["nodes"][0]["html"][:200])
         for one in found["violations"]
