@@ -101,7 +101,7 @@ def main() -> None:
         if args.in_place:
             nbformat.write(notebook, path)
         page, _ = HTMLExporter().from_notebook_node(notebook)
-        (BUILD / f"{path.stem}.html").write_text(page)
+        (BUILD / f"{path.stem}.html").write_text(page, encoding="utf-8")
         print(f"{path.stem}: {time.monotonic() - start:.0f} s, build/{path.stem}.html", flush=True)
     headline = BUILD / "headline.csv"
     if "04" in numbers and headline.exists():
